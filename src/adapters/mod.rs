@@ -1,0 +1,1 @@
+//! Layer 2: the world behind the ports. Each folder alone knows its client library; they never import each other.

@@ -1,0 +1,9 @@
+//! Layer 0: decides, and touches nothing. No I/O, clock, async, threads or logging; time and randomness are arguments.
+
+pub mod batch;
+pub mod fault;
+pub mod fields;
+pub mod lane;
+pub mod outputs;
+pub mod scored;
+pub mod verdict;

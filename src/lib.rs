@@ -1,0 +1,7 @@
+//! Tidemill scores a Kafka topic with an ONNX model and stores the result in Postgres, exactly once in effect.
+
+#![deny(unsafe_code)]
+
+pub mod adapters;
+pub mod domain;
+pub mod ports;

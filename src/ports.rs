@@ -1,0 +1,239 @@
+//! What the world must fill: the traits between the journey and the libraries that do the work.
+//!
+//! All are called once a micro-batch, never once a record, so a trait object costs nothing that can be measured.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::domain::batch::Batch;
+use crate::domain::fault::Fault;
+use crate::domain::fields::Fields;
+use crate::domain::lane::{Epoch, Lane, Owner};
+use crate::domain::outputs::Outputs;
+use crate::domain::scored::{Group, Rows};
+use crate::domain::verdict::{Rejected, Verdicts};
+
+/// Reads payloads into fields. One for each mill thread, with scratch memory of its own.
+pub trait Decoder: Send {
+    /// Decodes every record of `batch` that is still kept into its row of `fields` (which it resets),
+    /// and rejects or skips those that the format, the policies or the skip rules say so of.
+    fn decode(&mut self, batch: &Batch, fields: &mut Fields, verdicts: &mut Verdicts);
+
+    /// Another one of the same kind, for another thread.
+    fn fork(&self) -> Box<dyn Decoder>;
+}
+
+/// A loaded model. One for each mill thread; plans are shared behind it, state is not.
+pub trait Model: Send {
+    /// Scores the records named by `records`; row `i` of every output column belongs to `records[i]`.
+    ///
+    /// An error, or a panic, condemns nobody yet: the mill tries the halves, down to the guilty record.
+    /// After an error the model is as good as new.
+    fn run(
+        &mut self,
+        batch: &Batch,
+        fields: &Fields,
+        records: &[u32],
+        outputs: &mut Outputs,
+    ) -> Result<(), ModelError>;
+
+    /// Another one over the same plan, for another thread.
+    fn fork(&self) -> Box<dyn Model>;
+}
+
+/// Why a run of a model failed. The text never holds tensor contents.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ModelError(pub String);
+
+/// Turns scored records into rows of the result table, in the sink's own wire form.
+pub trait RowEncoder: Send + Sync {
+    /// Encodes one row for each record named by `records` (output row `i` belongs to `records[i]`), and
+    /// rejects a record whose values the table cannot hold.
+    fn encode(
+        &self,
+        batch: &Batch,
+        fields: &Fields,
+        outputs: &Outputs,
+        records: &[u32],
+        rows: &mut Rows,
+        verdicts: &mut Verdicts,
+    );
+}
+
+/// What the Kafka client reports from its callbacks. Intake decides; the adapter only notes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BrokerEvent {
+    /// The group gives these lanes to us; answered later by [`Broker::assign`] (rule C1). Never empty.
+    Given(Vec<Lane>),
+    /// The group takes these lanes back and waits for [`Broker::unassign`].
+    Revoked(Vec<Lane>),
+    /// They are someone else's already: drop their work; [`Broker::unassign`] is still owed.
+    Lost(Vec<Lane>),
+    /// An asynchronous commit was answered; the text is the error, if any.
+    Committed { error: Option<String> },
+    /// Reading a lane failed: a barrier. Intake restarts the lane at its position (rule W6).
+    ReadError { lane: Lane, message: String },
+    /// The position is outside the log, by the broker's own answer to a fetch (rule J2).
+    OutOfRange { lane: Lane, offset: i64, message: String },
+    /// No broker can be reached, or one can again.
+    Down(String),
+    Up,
+    /// The client cannot go on (fatal error of librdkafka); the process must stop.
+    Fatal(String),
+}
+
+/// What one call of [`Broker::take`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Taken {
+    pub records: u32,
+    /// The queue was found empty: the lane leaves the ready list until the client says otherwise.
+    pub drained: bool,
+    /// Records below `from`, dropped (rule W6).
+    pub stale: u32,
+}
+
+/// Limits of one call of [`Broker::take`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    pub records: u32,
+    /// The call stops after the record that passes this, so one oversize record never blocks a lane.
+    pub bytes: usize,
+}
+
+/// The log, as the one intake thread uses it. No call blocks for longer than it takes to talk to the local client.
+pub trait Broker {
+    /// Serves the client's callbacks and appends what happened.
+    fn poll(&mut self, events: &mut Vec<BrokerEvent>);
+
+    /// Appends the lanes whose queue went from empty to not empty since the last call.
+    fn ready(&mut self, lanes: &mut Vec<Lane>);
+
+    /// Appends records of `lane` with offset `from` or higher to the batch: bytes and [`Batch::records`], no pieces.
+    fn take(&mut self, lane: Lane, from: i64, room: Room, batch: &mut Batch) -> Taken;
+
+    /// Starts fetching these lanes at these offsets.
+    fn assign(&mut self, lanes: &[(Lane, i64)]) -> Result<(), BrokerError>;
+
+    /// Stops fetching these lanes and answers the revoke that is owed, if one is; the list may be empty (rule C2).
+    fn unassign(&mut self, lanes: &[Lane]) -> Result<(), BrokerError>;
+
+    /// Goes on reading an assigned lane at another offset; what was fetched before is dropped (rule W6).
+    fn restart(&mut self, lane: Lane, offset: i64) -> Result<(), BrokerError>;
+
+    /// Tells the group how far we are, without waiting; for lag tools only (rule C4).
+    fn commit(&mut self, marks: &[(Lane, i64)]) -> Result<(), BrokerError>;
+
+    /// The fetch position, when everything up to the end of the log has been handed out (rule T6).
+    fn idle_end(&mut self, lane: Lane) -> Option<i64>;
+
+    /// Records behind the log's end, by the client's statistics: `(lane, lag)`.
+    fn lag(&mut self, lags: &mut Vec<(Lane, i64)>);
+
+    /// Begins to leave the group: a last [`BrokerEvent::Revoked`] follows if anything was given.
+    fn unsubscribe(&mut self);
+}
+
+/// A call to the Kafka client failed.
+#[derive(Debug, thiserror::Error)]
+#[error("kafka {call}: {message}")]
+pub struct BrokerError {
+    pub call: &'static str,
+    pub message: String,
+    pub fault: Fault,
+}
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A progress row as it was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark {
+    pub next_offset: i64,
+    pub epoch: Epoch,
+    /// `None` after a release.
+    pub owner: Option<Owner>,
+}
+
+/// A lane that the fence let through, with the row counts that the database reported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moved {
+    pub lane: Lane,
+    pub rows: u64,
+    pub dead: u64,
+}
+
+/// A record that the database refuses for what it holds.
+#[derive(Clone, Debug)]
+pub struct Guilty {
+    /// Index into [`Group::pieces`].
+    pub piece: usize,
+    /// Record number in that piece's batch.
+    pub record: usize,
+    pub why: Rejected,
+}
+
+/// Why the sink did not store a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SinkFault {
+    /// Surely not stored; wait and try again.
+    Transient,
+    /// Perhaps stored: the connection went away with the COMMIT (rule W4).
+    Ambiguous,
+    /// Surely not stored; a person must help (permission, disk, password). Tried again slowly.
+    Operator,
+    /// The table is not what it was at start (column gone, type changed).
+    Contract,
+    /// A row's values are refused; [`Sink::isolate`] finds which.
+    Data,
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SinkError {
+    pub fault: SinkFault,
+    /// Five-character code, when the server gave one.
+    pub sqlstate: Option<String>,
+    /// Names the table or the server and the way out; no payloads, no secrets.
+    pub message: String,
+}
+
+/// One writer's connection to the database. Calls are never concurrent on one sink.
+pub trait Sink: Send {
+    /// Stores a group in one transaction and says which lanes moved. A lane that is missing in the answer was
+    /// not stored and none of its rows were; the others are durable (rule W3).
+    fn store<'a>(&'a mut self, group: &'a Group) -> BoxFuture<'a, Result<Vec<Moved>, SinkError>>;
+
+    /// Reads progress rows `FOR UPDATE`, so that an open transaction of ours or a zombie's is waited for (rules W4, W5).
+    /// The answer is in the order of `lanes`.
+    fn marks<'a>(&'a mut self, lanes: &'a [Lane]) -> BoxFuture<'a, Result<Vec<Option<Mark>>, SinkError>>;
+
+    /// Finds the records of a group that the database refuses, in transactions that are rolled back.
+    fn isolate<'a>(&'a mut self, group: &'a Group) -> BoxFuture<'a, Result<Vec<Guilty>, SinkError>>;
+}
+
+/// The answer to a claim: fetching starts at `next_offset`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claimed {
+    pub epoch: Epoch,
+    pub next_offset: i64,
+}
+
+/// Why a lane cannot be claimed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// Database or broker away: try again.
+    #[error("{0}")]
+    Retry(String),
+    /// The lane parks until an operator decides (a lost database, rule C4; an offset outside the log).
+    #[error("{0}")]
+    Park(String),
+}
+
+/// Claims and releases of progress rows (rules C3 to C5). Called from the async runtime, several at once.
+pub trait Claims: Send + Sync {
+    /// `epoch = greatest(row's, floor) + 1`, owner = ours; waits for a zombie's open transaction.
+    fn claim(&self, lane: Lane, floor: Epoch) -> BoxFuture<'_, Result<Claimed, ClaimError>>;
+
+    /// Gives a lane up, if it is still ours under this epoch.
+    fn release(&self, lane: Lane, epoch: Epoch) -> BoxFuture<'_, Result<(), ClaimError>>;
+}
