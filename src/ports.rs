@@ -8,7 +8,8 @@ use std::pin::Pin;
 use crate::domain::batch::Batch;
 use crate::domain::fault::Fault;
 use crate::domain::fields::Fields;
-use crate::domain::lane::{Epoch, Lane, Owner};
+use crate::domain::lane::{Epoch, Lane};
+use crate::domain::miss::Mark;
 use crate::domain::outputs::Outputs;
 use crate::domain::scored::{Group, Rows};
 use crate::domain::verdict::{Rejected, Verdicts};
@@ -145,15 +146,6 @@ pub struct BrokerError {
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A progress row as it was read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Mark {
-    pub next_offset: i64,
-    pub epoch: Epoch,
-    /// `None` after a release.
-    pub owner: Option<Owner>,
-}
-
 /// A lane that the fence let through, with the row counts that the database reported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Moved {
@@ -209,6 +201,9 @@ pub trait Sink: Send {
 
     /// Finds the records of a group that the database refuses, in transactions that are rolled back.
     fn isolate<'a>(&'a mut self, group: &'a Group) -> BoxFuture<'a, Result<Vec<Guilty>, SinkError>>;
+
+    /// Rises with every new connection; the writer then reads the rows that it owns (rule W7).
+    fn generation(&self) -> u64;
 }
 
 /// The answer to a claim: fetching starts at `next_offset`.
@@ -233,6 +228,9 @@ pub enum ClaimError {
 pub trait Claims: Send + Sync {
     /// `epoch = greatest(row's, floor) + 1`, owner = ours; waits for a zombie's open transaction.
     fn claim(&self, lane: Lane, floor: Epoch) -> BoxFuture<'_, Result<Claimed, ClaimError>>;
+
+    /// Reads a lane's row without claiming it; a parked lane waits for a change there.
+    fn peek(&self, lane: Lane) -> BoxFuture<'_, Result<Option<Mark>, ClaimError>>;
 
     /// Gives a lane up, if it is still ours under this epoch.
     fn release(&self, lane: Lane, epoch: Epoch) -> BoxFuture<'_, Result<(), ClaimError>>;
