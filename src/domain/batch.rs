@@ -72,6 +72,8 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     pub records: Vec<Record>,
     pub pieces: Vec<Piece>,
+    /// It closed at a limit: more is waiting behind it (rule W9).
+    pub full: bool,
 }
 
 impl Batch {

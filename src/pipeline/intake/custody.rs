@@ -1,0 +1,77 @@
+//! One lane in intake's care: given, claimed, assigned, and everything that can interrupt that.
+
+use crate::domain::lane::{Epoch, Now};
+use crate::domain::ledger::Ledger;
+use crate::domain::retry::Backoff;
+
+/// Where a lane stands. A lane without custody is not ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A claim is under way.
+    Claiming,
+    /// Claimed and fetched from.
+    Reading,
+    /// No reading until then; after that a new claim.
+    Waiting { until: Now, cause: String },
+    /// A person must decide; its row is read again now and then.
+    Parked { recheck: Now, cause: String, peeking: bool },
+}
+
+/// A lane that the group gives to us.
+#[derive(Clone, Debug)]
+pub struct Custody {
+    pub state: State,
+    /// The claim that is awaited; an answer with another ticket is of an older custody.
+    pub ticket: u64,
+    /// Present from a claim to the end of its epoch.
+    pub ledger: Option<Ledger>,
+    /// The client fetches this lane: it must be named when the group takes it back, and only then (rule C2).
+    pub fetching: bool,
+    /// On intake's ready list.
+    pub queued: bool,
+    /// Highest epoch that we held, the floor of the next claim (rule C3).
+    pub floor: Epoch,
+    /// Mark when the lane was last given up, to see a change while parked.
+    pub last_mark: Option<i64>,
+    /// Offset that the broker called out of range once already.
+    pub out_of_range: Option<i64>,
+    /// Mark that Kafka was last told.
+    pub committed: i64,
+    pub idle_due: Now,
+    pub backoff: Backoff,
+}
+
+impl Custody {
+    pub fn new(ticket: u64, backoff: Backoff) -> Custody {
+        Custody {
+            state: State::Claiming,
+            ticket,
+            ledger: None,
+            fetching: false,
+            queued: false,
+            floor: Epoch(0),
+            last_mark: None,
+            out_of_range: None,
+            committed: -1,
+            idle_due: Now::ZERO,
+            backoff,
+        }
+    }
+
+    pub fn is_reading(&self) -> bool {
+        self.state == State::Reading
+    }
+
+    /// Nothing of this lane is under way in later steps.
+    pub fn is_drained(&self) -> bool {
+        self.ledger.as_ref().is_none_or(Ledger::is_drained)
+    }
+
+    /// Why this lane is not being read, for `/readyz`.
+    pub fn cause(&self) -> Option<&str> {
+        match &self.state {
+            State::Waiting { cause, .. } | State::Parked { cause, .. } => Some(cause),
+            State::Claiming | State::Reading => None,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Stopping within one budget (promise P7): take nothing more, let the work end, leave the group, release the lanes.
+
+use super::fill::Closed;
+use super::Intake;
+use crate::domain::lane::{Lane, Now};
+use crate::pipeline::message::Order;
+use crate::ports::Broker;
+
+/// How the process ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything taken is durable; nothing will be re-read.
+    Drained,
+    /// The budget was over; these ranges `[from, to)` will be re-read by the next owner.
+    Abandoned(Vec<(Lane, i64, i64)>),
+    /// The client or a stage cannot go on.
+    Failed(String),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    Flush,
+    Leave,
+    Release,
+}
+
+#[derive(Debug)]
+pub(super) struct Drain {
+    step: Step,
+    /// End of flushing, then of leaving, then of releasing.
+    deadline: Now,
+    abandoned: Vec<(Lane, i64, i64)>,
+    failed: Option<String>,
+}
+
+impl Intake {
+    pub(super) fn begin_drain(&mut self, now: Now) {
+        if self.drain.is_none() {
+            let shutdown = &self.settings.shutdown;
+            let flush = shutdown.budget.duration().saturating_sub(shutdown.leave.duration());
+            self.drain = Some(Drain { step: Step::Flush, deadline: now + flush, abandoned: vec![], failed: None });
+        }
+    }
+
+    /// Something fatal: drain what can be drained, then say so.
+    pub(super) fn fail(&mut self, now: Now, cause: String) {
+        tracing::error!(cause, "cannot go on; draining");
+        self.begin_drain(now);
+        if let Some(drain) = &mut self.drain {
+            drain.failed.get_or_insert(cause);
+        }
+    }
+
+    pub(super) fn step_drain(&mut self, now: Now, broker: &mut dyn Broker, orders: &mut Vec<Order>) -> Option<Outcome> {
+        let (step, deadline) = self.drain.as_ref().map(|d| (d.step, d.deadline))?;
+        match step {
+            Step::Flush => {
+                if !self.open.is_empty() {
+                    self.close(Closed::Flush, orders);
+                }
+                if self.flights.is_empty() || now >= deadline {
+                    self.leave(now, broker, orders);
+                }
+                None
+            }
+            Step::Leave => {
+                if self.lanes.is_empty() || now >= deadline {
+                    let left: Vec<Lane> = self.lanes.keys().copied().collect();
+                    self.hand_over(&left, broker, orders);
+                    self.enter_step(now, Step::Release);
+                }
+                None
+            }
+            Step::Release => (self.releasing == 0 || now >= deadline).then(|| self.outcome()),
+        }
+    }
+
+    fn leave(&mut self, now: Now, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
+        let mut abandoned = vec![];
+        let lanes: Vec<Lane> = self.lanes.keys().copied().collect();
+        for lane in lanes {
+            let ledger = self.lanes[&lane].ledger.as_ref();
+            if let Some(ledger) = ledger.filter(|l| !l.is_drained()) {
+                abandoned.push((lane, ledger.mark(), ledger.position()));
+                orders.push(Order::End { lane, epoch: ledger.epoch() });
+            }
+        }
+        self.commit_now(broker);
+        broker.unsubscribe();
+        if let Some(drain) = &mut self.drain {
+            drain.abandoned = abandoned;
+        }
+        self.enter_step(now, Step::Leave);
+    }
+
+    fn enter_step(&mut self, now: Now, step: Step) {
+        let third = self.settings.shutdown.leave.duration() / 3;
+        if let Some(drain) = &mut self.drain {
+            drain.step = step;
+            drain.deadline = now + third;
+        }
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        let drain = self.drain.as_mut().expect("only a draining intake ends");
+        if let Some(cause) = drain.failed.take() {
+            return Outcome::Failed(cause);
+        }
+        match std::mem::take(&mut drain.abandoned) {
+            none if none.is_empty() => Outcome::Drained,
+            ranges => Outcome::Abandoned(ranges),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What intake does about the client's events and the others' messages.
+
+use super::custody::{Custody, State};
+use super::{Intake, Revoke};
+use crate::domain::lane::{Lane, Now};
+use crate::domain::miss::Miss;
+use crate::pipeline::message::{Message, Order};
+use crate::ports::{Broker, BrokerEvent};
+
+impl Intake {
+    pub(super) fn event(&mut self, now: Now, event: BrokerEvent, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
+        match event {
+            BrokerEvent::Given(lanes) => self.given(lanes, orders),
+            BrokerEvent::Revoked(lanes) => {
+                self.totals.revokes += 1;
+                let deadline = now + self.settings.shutdown.revoke.duration();
+                match &mut self.revoke {
+                    Some(revoke) => revoke.lanes.extend(lanes),
+                    None => self.revoke = Some(Revoke { lanes, deadline }),
+                }
+            }
+            BrokerEvent::Lost(lanes) => self.lost(&lanes, broker, orders),
+            BrokerEvent::Committed { error: None } => self.totals.commits += 1,
+            BrokerEvent::Committed { error: Some(error) } => {
+                self.totals.commit_errors += 1;
+                tracing::debug!(error, "kafka refused a commit; it is for lag tools only and comes again");
+                self.lanes.values_mut().for_each(|c| c.committed = -1);
+            }
+            BrokerEvent::ReadError { lane, message } => self.restart(now, lane, &format!("read error: {message}"), orders),
+            BrokerEvent::OutOfRange { lane, offset, message } => self.out_of_range(now, lane, offset, &message, orders),
+            BrokerEvent::Down(cause) => self.kafka_down = Some(cause),
+            BrokerEvent::Up => self.kafka_down = None,
+            BrokerEvent::Fatal(cause) => self.fail(now, cause),
+        }
+    }
+
+    fn given(&mut self, lanes: Vec<Lane>, orders: &mut Vec<Order>) {
+        self.totals.assigns += 1;
+        self.assign_owed = true;
+        for lane in lanes {
+            let ticket = self.ticket();
+            let mut custody = Custody::new(ticket, self.backoff());
+            if let Some(old) = self.lanes.remove(&lane) {
+                // Given again without a revoke in between: the old work is of an ended epoch.
+                custody.floor = old.floor;
+                self.end_epoch(lane, old, orders);
+            }
+            orders.push(Order::Claim { lane, ticket, floor: custody.floor });
+            self.lanes.insert(lane, custody);
+        }
+    }
+
+    /// The group gave these to someone else already: nothing to wait for.
+    fn lost(&mut self, lanes: &[Lane], broker: &mut dyn Broker, orders: &mut Vec<Order>) {
+        self.totals.losses += 1;
+        self.hand_over(lanes, broker, orders);
+        if let Some(revoke) = &mut self.revoke {
+            revoke.lanes.retain(|l| !lanes.contains(l));
+        }
+    }
+
+    pub(super) fn hear(&mut self, now: Now, message: Message, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
+        match message {
+            Message::Returned(returns) => self.returned(returns),
+            Message::WorkerFree => self.in_mill -= 1,
+            Message::Claimed { lane, ticket, answer } => self.claimed(now, lane, ticket, answer, broker, orders),
+            Message::Peeked { lane, ticket, answer } => self.peeked(now, lane, ticket, answer, orders),
+            Message::Released => self.releasing = self.releasing.saturating_sub(1),
+            Message::Missed { lane, epoch, miss } => {
+                let ours = self.lanes.get(&lane).and_then(|c| c.ledger.as_ref()).is_some_and(|l| l.epoch() == epoch);
+                if ours {
+                    self.missed(now, lane, miss, orders);
+                }
+            }
+            Message::Outage { writer, cause: Some(cause) } => {
+                self.outages.insert(writer, cause);
+            }
+            Message::Outage { writer, cause: None } => {
+                self.outages.remove(&writer);
+            }
+            Message::Drain => self.begin_drain(now),
+        }
+    }
+
+    fn missed(&mut self, now: Now, lane: Lane, miss: Miss, orders: &mut Vec<Order>) {
+        match miss {
+            Miss::Fenced => {
+                self.totals.fenced += 1;
+                self.wait_and_reclaim(now, lane, "another process claimed the partition", orders);
+            }
+            Miss::Restart => {
+                self.totals.restarts += 1;
+                self.restart(now, lane, "the database went back behind what it had confirmed", orders);
+            }
+            Miss::Park | Miss::AsExpected | Miss::StoredTo(_) => {
+                self.park(now, lane, "its row in tidemill.progress is missing or holds an offset that nobody wrote; set it with `tidemill offsets set`", orders);
+            }
+        }
+    }
+
+    fn out_of_range(&mut self, now: Now, lane: Lane, offset: i64, message: &str, orders: &mut Vec<Order>) {
+        let Some(custody) = self.lanes.get_mut(&lane).filter(|c| c.is_reading()) else { return };
+        if custody.out_of_range.replace(offset) == Some(offset) {
+            let cause = format!("offset {offset} is not in the log: {message}");
+            self.park(now, lane, &cause, orders);
+        } else {
+            let until = now + self.settings.intake.out_of_range_retry.duration();
+            let cause = format!("offset {offset} is out of range, asking once more");
+            self.give_up_epoch(lane, orders);
+            self.set_state(lane, State::Waiting { until, cause });
+        }
+    }
+}

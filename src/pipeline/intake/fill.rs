@@ -1,0 +1,194 @@
+//! When a batch closes and what goes into it (rules T1, T2, T6).
+
+use std::sync::Arc;
+
+use super::Intake;
+use crate::domain::batch::{Batch, Piece};
+use crate::domain::lane::{Lane, Now};
+use crate::domain::scored::Scored;
+use crate::pipeline::intake::Flight;
+use crate::pipeline::message::Order;
+use crate::ports::{Broker, Room};
+
+/// Records taken from one lane before the next lane's turn: one busy partition must not starve the others.
+const RUN: u32 = 256;
+
+/// Why a batch closed; a metric.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Closed {
+    Rows,
+    Bytes,
+    /// A worker was free and nothing more was ready.
+    Ready,
+    /// The deliberate delay was over.
+    Wait,
+    /// All permits are out: waiting would not fill it.
+    Permits,
+    /// Drain or revoke.
+    Flush,
+}
+
+impl Closed {
+    pub const ALL: [Closed; 6] =
+        [Closed::Rows, Closed::Bytes, Closed::Ready, Closed::Wait, Closed::Permits, Closed::Flush];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Closed::Rows => "rows",
+            Closed::Bytes => "bytes",
+            Closed::Ready => "ready",
+            Closed::Wait => "wait",
+            Closed::Permits => "permits",
+            Closed::Flush => "flush",
+        }
+    }
+}
+
+impl Intake {
+    pub(super) fn fill_and_close(&mut self, now: Now, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
+        loop {
+            if self.outages.is_empty() {
+                self.fill(now, broker);
+            }
+            match self.closing(now) {
+                Some(why) => self.close(why, orders),
+                None => return,
+            }
+        }
+    }
+
+    fn fill(&mut self, now: Now, broker: &mut dyn Broker) {
+        while let Some(room) = self.room() {
+            let Some(lane) = self.ready.pop_front() else { return };
+            let revoked = self.revoke.as_ref().is_some_and(|r| r.lanes.contains(&lane));
+            let Some(custody) = self.lanes.get_mut(&lane) else { continue };
+            custody.queued = false;
+            if revoked || !custody.is_reading() {
+                continue;
+            }
+            if self.open.is_empty() {
+                self.opened = now;
+            }
+            let from = custody.ledger.as_ref().expect("a lane that is read has a ledger").position();
+            let taken = broker.take(lane, from, room, &mut self.open);
+            self.totals.stale += u64::from(taken.stale);
+            if taken.records > 0 {
+                self.enter(lane, taken.records);
+            }
+            if !taken.drained {
+                self.queue(lane);
+            }
+        }
+    }
+
+    /// What may still be taken into the open batch; `None` when it is full or all permits are out.
+    fn room(&self) -> Option<Room> {
+        let options = &self.settings.intake;
+        let open = (self.open.records.len() as u64, self.open.bytes.len() as u64);
+        let batch = u64::from(self.settings.batch.rows_max).saturating_sub(open.0);
+        let permits = u64::from(options.in_flight_records).saturating_sub(self.in_flight_records + open.0);
+        let batch_bytes = self.settings.batch.bytes_max.0.saturating_sub(open.1);
+        let permit_bytes = options.in_flight_bytes.0.saturating_sub(self.in_flight_bytes + open.1);
+        let records = batch.min(permits).min(u64::from(RUN)) as u32;
+        let bytes = batch_bytes.min(permit_bytes) as usize;
+        (records > 0 && bytes > 0).then_some(Room { records, bytes })
+    }
+
+    fn enter(&mut self, lane: Lane, records: u32) {
+        let last = self.open.records.last().expect("records were taken");
+        let (end, first) = (last.offset + 1, self.open.records.len() as u32 - records);
+        let custody = self.lanes.get_mut(&lane).expect("it was taken from");
+        custody.out_of_range = None;
+        custody.backoff.succeeded();
+        let ledger = custody.ledger.as_mut().expect("a lane that is read has a ledger");
+        self.totals.take(lane, u64::from(records));
+        match self.open.pieces.last_mut() {
+            Some(piece) if piece.lane == lane && piece.epoch == ledger.epoch() => {
+                ledger.extend(end, u64::from(records));
+                piece.end = end;
+                piece.count += records;
+            }
+            _ => {
+                let expected = ledger.take(end, u64::from(records));
+                self.open.pieces.push(Piece { lane, epoch: ledger.epoch(), expected, end, first, count: records });
+            }
+        }
+    }
+
+    fn closing(&self, now: Now) -> Option<Closed> {
+        if self.open.is_empty() {
+            return None;
+        }
+        let workers = self.settings.workers;
+        let full = if self.open.records.len() >= self.settings.batch.rows_max as usize {
+            Some(Closed::Rows)
+        } else if self.open.bytes.len() as u64 >= self.settings.batch.bytes_max.0 {
+            Some(Closed::Bytes)
+        } else {
+            None
+        };
+        // A full batch may queue before a busy worker, one for each: the worker then never waits for us.
+        if full.is_some() {
+            return full.filter(|_| self.in_mill < 2 * workers);
+        }
+        if self.in_mill >= workers {
+            return None;
+        }
+        let wait = self.settings.batch.wait.duration();
+        if self.room().is_none() {
+            Some(Closed::Permits)
+        } else if self.revoke.is_some() || !self.outages.is_empty() {
+            Some(Closed::Flush)
+        } else if wait.is_zero() {
+            Some(Closed::Ready)
+        } else {
+            (now >= self.opened + wait).then_some(Closed::Wait)
+        }
+    }
+
+    pub(super) fn close(&mut self, why: Closed, orders: &mut Vec<Order>) {
+        let mut batch = std::mem::take(&mut self.open);
+        // The next one will be about as large: no growing, no copying.
+        self.open.bytes.reserve(batch.bytes.len().min(self.settings.batch.bytes_max.bytes()));
+        self.open.records.reserve(batch.records.len());
+        batch.full = matches!(why, Closed::Rows | Closed::Bytes);
+        self.totals.closed(why, batch.records.len() as u64);
+        self.fly(&mut batch);
+        self.in_mill += 1;
+        orders.push(Order::Mill(batch));
+    }
+
+    fn fly(&mut self, batch: &mut Batch) {
+        self.seq += 1;
+        batch.seq = self.seq;
+        let (records, bytes) = (batch.records.len() as u64, batch.bytes.len() as u64);
+        self.in_flight_records += records;
+        self.in_flight_bytes += bytes;
+        self.flights.insert(self.seq, Flight { pieces: batch.pieces.len() as u32, records, bytes });
+    }
+
+    /// A lane that was read to its end: its mark follows past markers and compacted offsets (rule T6).
+    pub(super) fn move_idle(&mut self, now: Now, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
+        if !self.outages.is_empty() || self.revoke.is_some() {
+            return;
+        }
+        let interval = self.settings.intake.idle_interval.duration();
+        let mut idle = vec![];
+        for (lane, custody) in self.lanes.iter_mut().filter(|(_, c)| c.is_reading() && c.idle_due <= now) {
+            custody.idle_due = now + interval;
+            let ledger = custody.ledger.as_mut().expect("a lane that is read has a ledger");
+            if !ledger.is_drained() {
+                continue;
+            }
+            if let Some(end) = broker.idle_end(*lane).filter(|end| *end > ledger.position()) {
+                let epoch = ledger.epoch();
+                idle.push(Piece { lane: *lane, epoch, expected: ledger.take(end, 0), end, first: 0, count: 0 });
+            }
+        }
+        for piece in idle {
+            let mut batch = Batch { pieces: vec![piece], ..Batch::default() };
+            self.fly(&mut batch);
+            orders.push(Order::Idle(Arc::new(Scored { batch, ..Scored::default() })));
+        }
+    }
+}

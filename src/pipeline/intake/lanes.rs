@@ -1,0 +1,208 @@
+//! Lanes between being given and being handed over: claims, waits, parking, revokes (rules C1 to C5, W6).
+
+use super::custody::{Custody, State};
+use super::Intake;
+use crate::domain::lane::{Lane, Now};
+use crate::domain::ledger::Ledger;
+use crate::domain::miss::Mark;
+use crate::pipeline::message::Order;
+use crate::ports::{Broker, ClaimError, Claimed};
+
+impl Intake {
+    pub(super) fn claimed(
+        &mut self,
+        now: Now,
+        lane: Lane,
+        ticket: u64,
+        answer: Result<Claimed, ClaimError>,
+        broker: &mut dyn Broker,
+        orders: &mut Vec<Order>,
+    ) {
+        let awaited = self.lanes.get(&lane).is_some_and(|c| c.ticket == ticket && c.state == State::Claiming);
+        let leaving = self.drain.is_some() || self.revoke.as_ref().is_some_and(|r| r.lanes.contains(&lane));
+        if !awaited || leaving {
+            // The lane went away while the database answered: dropped and released (rule C1).
+            if let Ok(claimed) = answer {
+                self.release(lane, claimed.epoch, orders);
+            }
+            return;
+        }
+        match answer {
+            Ok(claimed) => self.begin(now, lane, claimed, broker, orders),
+            Err(ClaimError::Retry(cause)) => {
+                let custody = self.lanes.get_mut(&lane).expect("it was awaited");
+                let until = custody.backoff.failed(now, self.dice.unit());
+                custody.state = State::Waiting { until, cause };
+            }
+            Err(ClaimError::Park(cause)) => self.park(now, lane, &cause, orders),
+        }
+    }
+
+    fn begin(&mut self, now: Now, lane: Lane, claimed: Claimed, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
+        let custody = self.lanes.get_mut(&lane).expect("only a lane in custody is claimed");
+        let assigned = if custody.fetching {
+            broker.restart(lane, claimed.next_offset)
+        } else {
+            self.assign_owed = false;
+            broker.assign(&[(lane, claimed.next_offset)])
+        };
+        custody.floor = claimed.epoch;
+        if let Err(error) = assigned {
+            let until = custody.backoff.failed(now, self.dice.unit());
+            custody.state = State::Waiting { until, cause: error.to_string() };
+            return;
+        }
+        custody.fetching = true;
+        custody.ledger = Some(Ledger::new(claimed.epoch, claimed.next_offset));
+        custody.state = State::Reading;
+        custody.committed = -1;
+        custody.idle_due = now + self.settings.intake.idle_interval.duration();
+        orders.push(Order::Begin { lane, epoch: claimed.epoch, mark: claimed.next_offset });
+        self.queue(lane);
+    }
+
+    /// An assign is owed although nothing is to be claimed any more: the group must not wait for us.
+    pub(super) fn answer_assign(&mut self, broker: &mut dyn Broker) {
+        let claiming = self.lanes.values().any(|c| matches!(c.state, State::Claiming | State::Waiting { .. }));
+        if self.assign_owed && !claiming && self.drain.is_none() {
+            self.assign_owed = false;
+            if let Err(error) = broker.assign(&[]) {
+                tracing::warn!(%error, "could not answer the group's assignment");
+            }
+        }
+    }
+
+    pub(super) fn peeked(
+        &mut self,
+        now: Now,
+        lane: Lane,
+        ticket: u64,
+        answer: Result<Option<Mark>, ClaimError>,
+        orders: &mut Vec<Order>,
+    ) {
+        let recheck = now + self.settings.intake.parked_recheck.duration();
+        let Some(custody) = self.lanes.get_mut(&lane).filter(|c| c.ticket == ticket) else { return };
+        let State::Parked { recheck: due, peeking, .. } = &mut custody.state else { return };
+        (*due, *peeking) = (recheck, false);
+        let changed = match answer {
+            Ok(Some(row)) => row.epoch > custody.floor || Some(row.next_offset) != custody.last_mark,
+            Ok(None) | Err(_) => false,
+        };
+        if changed {
+            self.claim(lane, orders);
+        }
+    }
+
+    fn claim(&mut self, lane: Lane, orders: &mut Vec<Order>) {
+        let ticket = self.ticket();
+        let Some(custody) = self.lanes.get_mut(&lane) else { return };
+        custody.ticket = ticket;
+        custody.state = State::Claiming;
+        orders.push(Order::Claim { lane, ticket, floor: custody.floor });
+    }
+
+    /// Timers of waiting and parked lanes.
+    pub(super) fn wake_lanes(&mut self, now: Now, _broker: &mut dyn Broker, orders: &mut Vec<Order>) {
+        if self.drain.is_some() {
+            return;
+        }
+        let revoked = |lane: &Lane| self.revoke.as_ref().is_some_and(|r| r.lanes.contains(lane));
+        let mut due = vec![];
+        for (lane, custody) in &mut self.lanes {
+            match &mut custody.state {
+                State::Waiting { until, .. } if *until <= now && !revoked(lane) => due.push(*lane),
+                State::Parked { recheck, peeking, .. } if *recheck <= now && !*peeking => {
+                    *peeking = true;
+                    orders.push(Order::Peek { lane: *lane, ticket: custody.ticket });
+                }
+                _ => {}
+            }
+        }
+        due.into_iter().for_each(|lane| self.claim(lane, orders));
+    }
+
+    /// Ends the lane's epoch in every stage and keeps custody.
+    pub(super) fn give_up_epoch(&mut self, lane: Lane, orders: &mut Vec<Order>) {
+        let Some(custody) = self.lanes.get_mut(&lane) else { return };
+        if let Some(ledger) = custody.ledger.take() {
+            custody.last_mark = Some(ledger.mark());
+            orders.push(Order::End { lane, epoch: ledger.epoch() });
+        }
+    }
+
+    pub(super) fn set_state(&mut self, lane: Lane, state: State) {
+        if let Some(custody) = self.lanes.get_mut(&lane) {
+            custody.state = state;
+        }
+    }
+
+    /// Fenced while the group still gives us the lane: wait, and if no revoke comes, claim again (rule C5).
+    pub(super) fn wait_and_reclaim(&mut self, now: Now, lane: Lane, cause: &str, orders: &mut Vec<Order>) {
+        self.give_up_epoch(lane, orders);
+        let Some(custody) = self.lanes.get_mut(&lane) else { return };
+        let until = custody.backoff.failed(now, self.dice.unit());
+        custody.state = State::Waiting { until, cause: cause.to_owned() };
+    }
+
+    /// The one restart for every cause: new claim, all work of the old epoch dropped, seek (rule W6).
+    pub(super) fn restart(&mut self, now: Now, lane: Lane, cause: &str, orders: &mut Vec<Order>) {
+        let first = self.lanes.get(&lane).is_some_and(|c| c.is_reading() && c.backoff.failures() == 0);
+        if !self.lanes.get(&lane).is_some_and(|c| c.is_reading()) {
+            return;
+        }
+        tracing::warn!(%lane, cause, "partition restarts from its mark");
+        self.wait_and_reclaim(now, lane, cause, orders);
+        if first {
+            self.set_state(lane, State::Waiting { until: now, cause: cause.to_owned() });
+        }
+    }
+
+    pub(super) fn park(&mut self, now: Now, lane: Lane, cause: &str, orders: &mut Vec<Order>) {
+        tracing::error!(%lane, cause, "partition parked");
+        self.give_up_epoch(lane, orders);
+        let recheck = now + self.settings.intake.parked_recheck.duration();
+        self.set_state(lane, State::Parked { recheck, cause: cause.to_owned(), peeking: false });
+    }
+
+    /// Answers the revoke when the lanes' work is durable, or its time is over.
+    pub(super) fn finish_revoke(&mut self, now: Now, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
+        let Some(revoke) = &self.revoke else { return };
+        let drained = revoke.lanes.iter().all(|l| self.lanes.get(l).is_none_or(Custody::is_drained));
+        if !drained && now < revoke.deadline {
+            return;
+        }
+        let lanes = self.revoke.take().expect("it was there").lanes;
+        self.commit_now(broker);
+        self.hand_over(&lanes, broker, orders);
+    }
+
+    /// Gives lanes back to the group: exactly those that were assigned are named (rule C2).
+    pub(super) fn hand_over(&mut self, lanes: &[Lane], broker: &mut dyn Broker, orders: &mut Vec<Order>) {
+        let mut assigned = vec![];
+        for lane in lanes {
+            let Some(custody) = self.lanes.remove(lane) else { continue };
+            if custody.fetching {
+                assigned.push(*lane);
+            }
+            self.end_epoch(*lane, custody, orders);
+        }
+        if let Err(error) = broker.unassign(&assigned) {
+            tracing::warn!(%error, "could not answer the group's revoke");
+        }
+        if self.lanes.is_empty() {
+            self.assign_owed = false;
+        }
+    }
+
+    pub(super) fn end_epoch(&mut self, lane: Lane, custody: Custody, orders: &mut Vec<Order>) {
+        if let Some(ledger) = custody.ledger {
+            orders.push(Order::End { lane, epoch: ledger.epoch() });
+            self.release(lane, ledger.epoch(), orders);
+        }
+    }
+
+    fn release(&mut self, lane: Lane, epoch: crate::domain::lane::Epoch, orders: &mut Vec<Order>) {
+        self.releasing += 1;
+        orders.push(Order::Release { lane, epoch });
+    }
+}

@@ -1,0 +1,84 @@
+//! One consistent picture of intake, for metrics, readiness and the end of a process (promise P9).
+
+use super::custody::State;
+use super::returns::Totals;
+use super::Intake;
+use crate::domain::lane::Lane;
+
+/// A lane in the picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneStatus {
+    pub lane: Lane,
+    /// `claiming`, `reading`, `waiting` or `parked`.
+    pub state: &'static str,
+    pub cause: Option<String>,
+    /// Everything below is durable.
+    pub mark: Option<i64>,
+    /// Next offset that will be taken.
+    pub position: Option<i64>,
+}
+
+/// The picture. Taken between two turns, so its numbers belong together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    pub totals: Totals,
+    pub records_in_flight: u64,
+    pub bytes_in_flight: u64,
+    pub batches_in_flight: u64,
+    pub lanes: Vec<LaneStatus>,
+    /// Why nothing is taken, if so: machine-readable word and text.
+    pub reasons: Vec<(&'static str, String)>,
+    /// Work is held somewhere behind intake.
+    pub busy: bool,
+    pub draining: bool,
+    /// A group member: something was given, or a rebalance is under way.
+    pub joined: bool,
+}
+
+impl Intake {
+    pub fn status(&self) -> Status {
+        let mut reasons = vec![];
+        for cause in self.outages.values() {
+            reasons.push(("postgres", cause.clone()));
+        }
+        if let Some(cause) = &self.kafka_down {
+            reasons.push(("kafka", cause.clone()));
+        }
+        if self.drain.is_some() {
+            reasons.push(("draining", "the process is stopping".to_owned()));
+        }
+        for (lane, custody) in &self.lanes {
+            if let Some(cause) = custody.cause() {
+                reasons.push(("partition", format!("{lane}: {cause}")));
+            }
+        }
+        Status {
+            totals: self.totals.clone(),
+            records_in_flight: self.records_out(),
+            bytes_in_flight: self.in_flight_bytes + self.open.bytes.len() as u64,
+            batches_in_flight: self.flights.len() as u64,
+            lanes: self.lanes.iter().map(|(lane, c)| lane_status(*lane, c)).collect(),
+            reasons,
+            busy: !self.flights.is_empty() || !self.open.is_empty(),
+            draining: self.drain.is_some(),
+            joined: self.totals.assigns > 0,
+        }
+    }
+}
+
+fn lane_status(lane: Lane, custody: &super::Custody) -> LaneStatus {
+    let state = match custody.state {
+        State::Claiming => "claiming",
+        State::Reading => "reading",
+        State::Waiting { .. } => "waiting",
+        State::Parked { .. } => "parked",
+    };
+    let ledger = custody.ledger.as_ref();
+    LaneStatus {
+        lane,
+        state,
+        cause: custody.cause().map(str::to_owned),
+        mark: ledger.map(|l| l.mark()),
+        position: ledger.map(|l| l.position()),
+    }
+}

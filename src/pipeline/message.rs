@@ -1,0 +1,86 @@
+//! What the steps tell each other. Batches flow forward, verdicts flow back to intake, which alone decides.
+
+use std::sync::Arc;
+
+use crate::domain::batch::{Batch, Piece};
+use crate::domain::lane::{Epoch, Lane};
+use crate::domain::miss::{Mark, Miss};
+use crate::domain::scored::{Counts, Scored, ScoredPiece};
+use crate::domain::verdict::Stage;
+use crate::ports::{ClaimError, Claimed};
+
+/// What intake asks of the others. The thread loop (or the simulation) carries it out, in order.
+#[derive(Debug)]
+pub enum Order {
+    /// Claim the lane; the answer carries the ticket back, so that a late one is recognised (rule C1).
+    Claim { lane: Lane, ticket: u64, floor: Epoch },
+    /// Read the lane's row; a parked lane waits for a change there (rule C5).
+    Peek { lane: Lane, ticket: u64 },
+    Release { lane: Lane, epoch: Epoch },
+    /// To the lane's writer: a claim begins at this mark. Sent before any piece of the epoch can reach it.
+    Begin { lane: Lane, epoch: Epoch, mark: i64 },
+    /// To the lane's writer: drop all work of this epoch and older.
+    End { lane: Lane, epoch: Epoch },
+    /// To the mill.
+    Mill(Batch),
+    /// To the lane's writer, past the mill: a piece without records moves the mark to the end of the log (rule T6).
+    Idle(Arc<Scored>),
+}
+
+/// What became of one piece.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fate {
+    Settled(Tally),
+    /// Not stored: its epoch ended. The records will be read again by whoever owns the lane.
+    Dropped,
+}
+
+/// Dispositions of one piece, for the counters.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    pub counts: Counts,
+    /// Dead letters by stage and reason; empty on the clean path.
+    pub reasons: Vec<(Stage, &'static str, u64)>,
+    /// Skips by rule; empty on the clean path.
+    pub skips: Vec<(u16, u64)>,
+}
+
+/// A piece comes home. Every piece does so exactly once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Return {
+    pub seq: u64,
+    pub piece: Piece,
+    pub fate: Fate,
+}
+
+/// What intake is told. Returns are looked at before anything new is taken.
+#[derive(Debug)]
+pub enum Message {
+    Returned(Vec<Return>),
+    /// A mill thread is free again.
+    WorkerFree,
+    Claimed { lane: Lane, ticket: u64, answer: Result<Claimed, ClaimError> },
+    Peeked { lane: Lane, ticket: u64, answer: Result<Option<Mark>, ClaimError> },
+    /// A release was tried; whether it worked does not matter for correctness.
+    Released,
+    /// A writer's reading of a row ends the epoch (rule W5): `Fenced`, `Restart` or `Park`.
+    Missed { lane: Lane, epoch: Epoch, miss: Miss },
+    /// A writer cannot store (the cause names what and the way out), or can again.
+    Outage { writer: usize, cause: Option<String> },
+    /// Drain and leave within the budget.
+    Drain,
+}
+
+/// What a writer is told.
+#[derive(Debug)]
+pub enum ToWriter {
+    Begin { lane: Lane, epoch: Epoch, mark: i64 },
+    End { lane: Lane, epoch: Epoch },
+    /// `full`: the batch closed because it was full, so more is coming (rule W9).
+    Piece { piece: ScoredPiece, full: bool },
+}
+
+/// The writer of a lane: the same one for as long as the process lives.
+pub fn writer_of(lane: Lane, writers: usize) -> usize {
+    (lane.partition as usize).wrapping_add(usize::from(lane.topic).wrapping_mul(31)) % writers
+}
