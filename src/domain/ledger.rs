@@ -111,15 +111,26 @@ impl Ledger {
             return Settle::Repeated;
         }
         self.pieces[i].settled = true;
-        self.in_flight = self.in_flight.saturating_sub(self.pieces[i].records);
+        if !mutants::on("settle_keeps_in_flight") {
+            self.in_flight = self.in_flight.saturating_sub(self.pieces[i].records);
+        }
+        let before = self.mark;
         if mutants::on("mark_highest_seen") {
             self.mark = self.mark.max(end);
         }
-        let before = self.mark;
         while let Some(first) = self.pieces.front().filter(|p| p.settled) {
             assert!(first.end > self.mark || mutants::on("mark_highest_seen"), "I2: the mark goes back to {}", first.end);
             self.mark = first.end.max(self.mark);
             self.pieces.pop_front();
+            if mutants::on("settle_behind") {
+                break;
+            }
+        }
+        if mutants::on("mark_goes_back") && self.pieces.len() == 3 {
+            self.mark = before - 1;
+        }
+        if mutants::on("drained_below_position") && self.pieces.is_empty() {
+            self.mark = self.position - 1;
         }
         assert!(!self.pieces.is_empty() || self.mark == self.position || mutants::any(), "I7: drained below the position");
         if self.mark > before { Settle::Advanced(self.mark) } else { Settle::Held }

@@ -17,6 +17,8 @@ pub enum OutputKind {
 pub struct OutputSpec {
     pub name: String,
     pub kind: OutputKind,
+    /// NaN and infinities are stored; otherwise such a record is rejected.
+    pub nan_allowed: bool,
 }
 
 /// One output column; row `i` belongs to the `i`-th record that was scored.
@@ -90,5 +92,23 @@ impl Outputs {
 
     pub fn clear(&mut self) {
         self.columns.iter_mut().for_each(Column::clear);
+    }
+
+    /// Appends the rows of another run of the same model.
+    pub fn append(&mut self, other: &Outputs) {
+        for (to, from) in self.columns.iter_mut().zip(&other.columns) {
+            match (to, from) {
+                (Column::Float(to), Column::Float(from)) => to.extend_from_slice(from),
+                (Column::Integer(to), Column::Integer(from)) => to.extend_from_slice(from),
+                (Column::Boolean(to), Column::Boolean(from)) => to.extend_from_slice(from),
+                (Column::Label { bytes, ends }, Column::Label { bytes: more, ends: more_ends }) => {
+                    let base = bytes.len() as u32;
+                    bytes.extend_from_slice(more);
+                    ends.extend(more_ends.iter().map(|e| base + e));
+                }
+                (Column::Reals { values: to, .. }, Column::Reals { values: from, .. }) => to.extend_from_slice(from),
+                _ => panic!("outputs of two models are not mixed"),
+            }
+        }
     }
 }

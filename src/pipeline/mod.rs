@@ -3,3 +3,5 @@
 pub mod clock;
 pub mod intake;
 pub mod message;
+pub mod mill;
+pub mod writer;

@@ -2,6 +2,7 @@
 
 use crate::domain::lane::{Epoch, Now};
 use crate::domain::ledger::Ledger;
+use crate::domain::miss::Mark;
 use crate::domain::retry::Backoff;
 
 /// Where a lane stands. A lane without custody is not ours.
@@ -13,8 +14,8 @@ pub enum State {
     Reading,
     /// No reading until then; after that a new claim.
     Waiting { until: Now, cause: String },
-    /// A person must decide; its row is read again now and then.
-    Parked { recheck: Now, cause: String, peeking: bool },
+    /// A person must decide. The row is read now and then; once it is not what was `seen` first, the lane is claimed again.
+    Parked { recheck: Now, cause: String, peeking: bool, seen: Option<Option<Mark>> },
 }
 
 /// A lane that the group gives to us.
@@ -31,8 +32,6 @@ pub struct Custody {
     pub queued: bool,
     /// Highest epoch that we held, the floor of the next claim (rule C3).
     pub floor: Epoch,
-    /// Mark when the lane was last given up, to see a change while parked.
-    pub last_mark: Option<i64>,
     /// Offset that the broker called out of range once already.
     pub out_of_range: Option<i64>,
     /// Mark that Kafka was last told.
@@ -50,7 +49,6 @@ impl Custody {
             fetching: false,
             queued: false,
             floor: Epoch(0),
-            last_mark: None,
             out_of_range: None,
             committed: -1,
             idle_due: Now::ZERO,

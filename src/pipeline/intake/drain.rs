@@ -3,6 +3,7 @@
 use super::fill::Closed;
 use super::Intake;
 use crate::domain::lane::{Lane, Now};
+use crate::domain::ledger::Ledger;
 use crate::pipeline::message::Order;
 use crate::ports::Broker;
 
@@ -30,6 +31,8 @@ pub(super) struct Drain {
     /// End of flushing, then of leaving, then of releasing.
     deadline: Now,
     abandoned: Vec<(Lane, i64, i64)>,
+    /// Everything taken had come home when the group was left.
+    clean: bool,
     failed: Option<String>,
 }
 
@@ -38,7 +41,7 @@ impl Intake {
         if self.drain.is_none() {
             let shutdown = &self.settings.shutdown;
             let flush = shutdown.budget.duration().saturating_sub(shutdown.leave.duration());
-            self.drain = Some(Drain { step: Step::Flush, deadline: now + flush, abandoned: vec![], failed: None });
+            self.drain = Some(Drain { step: Step::Flush, deadline: now + flush, abandoned: vec![], clean: true, failed: None });
         }
     }
 
@@ -76,21 +79,27 @@ impl Intake {
     }
 
     fn leave(&mut self, now: Now, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
-        let mut abandoned = vec![];
-        let lanes: Vec<Lane> = self.lanes.keys().copied().collect();
-        for lane in lanes {
-            let ledger = self.lanes[&lane].ledger.as_ref();
-            if let Some(ledger) = ledger.filter(|l| !l.is_drained()) {
-                abandoned.push((lane, ledger.mark(), ledger.position()));
-                orders.push(Order::End { lane, epoch: ledger.epoch() });
-            }
+        let open: Vec<(Lane, Ledger)> = self.lanes.iter().filter_map(|(l, c)| Some((*l, c.ledger.clone()?))).collect();
+        for (lane, ledger) in open.iter().filter(|(_, ledger)| !ledger.is_drained()) {
+            self.note_abandoned(*lane, ledger);
+            orders.push(Order::End { lane: *lane, epoch: ledger.epoch() });
         }
         self.commit_now(broker);
         broker.unsubscribe();
         if let Some(drain) = &mut self.drain {
-            drain.abandoned = abandoned;
+            drain.clean = self.flights.is_empty();
         }
         self.enter_step(now, Step::Leave);
+    }
+
+    /// A lane is given up while the process stops: whoever gets it reads this again.
+    pub(super) fn note_abandoned(&mut self, lane: Lane, ledger: &Ledger) {
+        if let Some(drain) = self.drain.as_mut().filter(|_| !ledger.is_drained()) {
+            let known = drain.abandoned.iter().any(|(l, _, _)| *l == lane);
+            if !known {
+                drain.abandoned.push((lane, ledger.mark(), ledger.position()));
+            }
+        }
     }
 
     fn enter_step(&mut self, now: Now, step: Step) {
@@ -106,9 +115,6 @@ impl Intake {
         if let Some(cause) = drain.failed.take() {
             return Outcome::Failed(cause);
         }
-        match std::mem::take(&mut drain.abandoned) {
-            none if none.is_empty() => Outcome::Drained,
-            ranges => Outcome::Abandoned(ranges),
-        }
+        if drain.clean { Outcome::Drained } else { Outcome::Abandoned(std::mem::take(&mut drain.abandoned)) }
     }
 }

@@ -29,9 +29,6 @@ pub enum Closed {
 }
 
 impl Closed {
-    pub const ALL: [Closed; 6] =
-        [Closed::Rows, Closed::Bytes, Closed::Ready, Closed::Wait, Closed::Permits, Closed::Flush];
-
     pub fn name(self) -> &'static str {
         match self {
             Closed::Rows => "rows",

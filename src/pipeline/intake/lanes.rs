@@ -82,13 +82,10 @@ impl Intake {
     ) {
         let recheck = now + self.settings.intake.parked_recheck.duration();
         let Some(custody) = self.lanes.get_mut(&lane).filter(|c| c.ticket == ticket) else { return };
-        let State::Parked { recheck: due, peeking, .. } = &mut custody.state else { return };
+        let State::Parked { recheck: due, peeking, seen, .. } = &mut custody.state else { return };
         (*due, *peeking) = (recheck, false);
-        let changed = match answer {
-            Ok(Some(row)) => row.epoch > custody.floor || Some(row.next_offset) != custody.last_mark,
-            Ok(None) | Err(_) => false,
-        };
-        if changed {
+        let Ok(row) = answer else { return };
+        if *seen.get_or_insert(row) != row {
             self.claim(lane, orders);
         }
     }
@@ -125,7 +122,6 @@ impl Intake {
     pub(super) fn give_up_epoch(&mut self, lane: Lane, orders: &mut Vec<Order>) {
         let Some(custody) = self.lanes.get_mut(&lane) else { return };
         if let Some(ledger) = custody.ledger.take() {
-            custody.last_mark = Some(ledger.mark());
             orders.push(Order::End { lane, epoch: ledger.epoch() });
         }
     }
@@ -160,8 +156,7 @@ impl Intake {
     pub(super) fn park(&mut self, now: Now, lane: Lane, cause: &str, orders: &mut Vec<Order>) {
         tracing::error!(%lane, cause, "partition parked");
         self.give_up_epoch(lane, orders);
-        let recheck = now + self.settings.intake.parked_recheck.duration();
-        self.set_state(lane, State::Parked { recheck, cause: cause.to_owned(), peeking: false });
+        self.set_state(lane, State::Parked { recheck: now, cause: cause.to_owned(), peeking: false, seen: None });
     }
 
     /// Answers the revoke when the lanes' work is durable, or its time is over.
@@ -196,6 +191,7 @@ impl Intake {
 
     pub(super) fn end_epoch(&mut self, lane: Lane, custody: Custody, orders: &mut Vec<Order>) {
         if let Some(ledger) = custody.ledger {
+            self.note_abandoned(lane, &ledger);
             orders.push(Order::End { lane, epoch: ledger.epoch() });
             self.release(lane, ledger.epoch(), orders);
         }

@@ -1,0 +1,167 @@
+//! The mill: decode, score and encode one micro-batch, on an OS thread of its own.
+//!
+//! A panic or an error inside a model run condemns nobody: the records are tried in halves, down to the guilty one (promise P6).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::domain::batch::Batch;
+use crate::domain::fields::Fields;
+use crate::domain::outputs::{Column, OutputSpec, Outputs};
+use crate::domain::scored::{Rows, Scored};
+use crate::domain::verdict::{Rejected, Stage, Verdict, Verdicts};
+use crate::ports::{Decoder, Model, RowEncoder};
+
+/// What a batch cost, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strain {
+    pub panics: u64,
+    /// Runs beyond the first that it took to find guilty records.
+    pub extra_runs: u64,
+}
+
+pub struct Mill {
+    decoder: Box<dyn Decoder>,
+    /// Absent in a pipeline that only decodes and stores.
+    model: Option<Box<dyn Model>>,
+    encoder: Arc<dyn RowEncoder>,
+    specs: Arc<[OutputSpec]>,
+    fields: Fields,
+    kept: Vec<u32>,
+    good: Vec<u32>,
+    outputs: Outputs,
+    part: Outputs,
+    strain: Strain,
+}
+
+impl Mill {
+    pub fn new(
+        decoder: Box<dyn Decoder>,
+        model: Option<Box<dyn Model>>,
+        encoder: Arc<dyn RowEncoder>,
+        specs: Arc<[OutputSpec]>,
+    ) -> Mill {
+        let (outputs, part) = (Outputs::new(&specs), Outputs::new(&specs));
+        let (kept, good) = (vec![], vec![]);
+        Mill { decoder, model, encoder, specs, fields: Fields::default(), kept, good, outputs, part, strain: Strain::default() }
+    }
+
+    /// Another mill over the same plan, for another thread.
+    pub fn fork(&self) -> Mill {
+        let model = self.model.as_ref().map(|m| m.fork());
+        Mill::new(self.decoder.fork(), model, self.encoder.clone(), self.specs.clone())
+    }
+
+    /// One turn: a batch in, its rows and verdicts out.
+    pub fn turn(&mut self, batch: Batch) -> (Scored, Strain) {
+        self.strain = Strain::default();
+        let mut verdicts = Verdicts::default();
+        verdicts.reset(batch.records.len());
+        self.decode(&batch, &mut verdicts);
+        self.kept.clear();
+        self.kept.extend((0..batch.records.len() as u32).filter(|r| verdicts.is_kept(*r as usize)));
+        self.infer(&batch, &mut verdicts);
+        let mut rows = Rows::default();
+        rows.reset(batch.records.len());
+        self.encode(&batch, &mut rows, &mut verdicts);
+        (Scored { batch, verdicts, rows }, self.strain)
+    }
+
+    fn decode(&mut self, batch: &Batch, verdicts: &mut Verdicts) {
+        if catch_unwind(AssertUnwindSafe(|| self.decoder.decode(batch, &mut self.fields, verdicts))).is_ok() {
+            return;
+        }
+        // A decoder must not panic; if one does, each record is tried alone and then the innocent ones together.
+        self.strain.panics += 1;
+        let mut guilty = vec![];
+        for record in 0..batch.records.len() {
+            let mut alone = Verdicts::default();
+            alone.reset(batch.records.len());
+            (0..batch.records.len()).filter(|r| *r != record).for_each(|r| alone.skip(r, 0));
+            self.strain.extra_runs += 1;
+            if catch_unwind(AssertUnwindSafe(|| self.decoder.decode(batch, &mut self.fields, &mut alone))).is_err() {
+                guilty.push(record);
+            }
+        }
+        verdicts.reset(batch.records.len());
+        for record in guilty {
+            verdicts.reject(record, Rejected::new(Stage::Decode, "decoder_panic", "the decoder panicked on this record"));
+        }
+        if catch_unwind(AssertUnwindSafe(|| self.decoder.decode(batch, &mut self.fields, verdicts))).is_err() {
+            let why = Rejected::new(Stage::Decode, "decoder_panic", "the decoder panicked on this batch");
+            (0..batch.records.len()).for_each(|r| verdicts.reject(r, why.clone()));
+        }
+    }
+
+    fn infer(&mut self, batch: &Batch, verdicts: &mut Verdicts) {
+        self.outputs.clear();
+        if self.kept.is_empty() || self.model.is_none() {
+            return;
+        }
+        self.good.clear();
+        let kept = std::mem::take(&mut self.kept);
+        self.score(batch, &kept, verdicts);
+        self.kept = kept;
+        std::mem::swap(&mut self.kept, &mut self.good);
+        for (spec, column) in self.specs.iter().zip(&self.outputs.columns) {
+            if !spec.nan_allowed {
+                reject_not_finite(spec, column, &self.kept, verdicts);
+            }
+        }
+    }
+
+    /// Scores `records` into `outputs`, or the halves of them, and notes in `good` who is there.
+    fn score(&mut self, batch: &Batch, records: &[u32], verdicts: &mut Verdicts) {
+        let model = self.model.as_mut().expect("only called with a model");
+        self.part.clear();
+        let run = catch_unwind(AssertUnwindSafe(|| model.run(batch, &self.fields, records, &mut self.part)));
+        let why = match run {
+            Ok(Ok(())) => {
+                self.outputs.append(&self.part);
+                self.good.extend_from_slice(records);
+                return;
+            }
+            Ok(Err(error)) => Rejected::new(Stage::Infer, "model_error", error.to_string()),
+            Err(_) => {
+                self.strain.panics += 1;
+                Rejected::new(Stage::Infer, "model_panic", "the model panicked on this record")
+            }
+        };
+        if records.len() == 1 {
+            verdicts.reject(records[0] as usize, why);
+            return;
+        }
+        self.strain.extra_runs += 2;
+        let (left, right) = records.split_at(records.len() / 2);
+        self.score(batch, left, verdicts);
+        self.score(batch, right, verdicts);
+    }
+
+    fn encode(&mut self, batch: &Batch, rows: &mut Rows, verdicts: &mut Verdicts) {
+        self.encoder.encode(batch, &self.fields, &self.outputs, &self.kept, rows, verdicts);
+        // A kept record without a row would be lost without a word: P1 says never.
+        for record in &self.kept {
+            let record = *record as usize;
+            if verdicts.of[record] == Verdict::Keep && rows.spans[record].1 == 0 {
+                verdicts.reject(record, Rejected::new(Stage::Write, "no_row", "the encoder made no row of this record"));
+            }
+        }
+    }
+}
+
+fn reject_not_finite(spec: &OutputSpec, column: &Column, records: &[u32], verdicts: &mut Verdicts) {
+    let mut reject = |record: u32| {
+        let detail = format!("output `{}` is not a finite number", spec.name);
+        verdicts.reject(record as usize, Rejected::new(Stage::Infer, "not_finite", detail));
+    };
+    match column {
+        Column::Float(values) => {
+            records.iter().zip(values).filter(|(_, v)| !v.is_finite()).for_each(|(r, _)| reject(*r));
+        }
+        Column::Reals { width, values } => {
+            let rows = records.iter().zip(values.chunks_exact((*width).max(1)));
+            rows.filter(|(_, row)| row.iter().any(|v| !v.is_finite())).for_each(|(r, _)| reject(*r));
+        }
+        Column::Integer(_) | Column::Boolean(_) | Column::Label { .. } => {}
+    }
+}

@@ -1,0 +1,236 @@
+//! What the sink's answers mean (rules W3, W4, W5, W7).
+
+use std::sync::Arc;
+
+use super::compose::move_of;
+use super::{Answer, Phase, Why, Writer};
+use crate::domain::lane::{Lane, Now};
+use crate::domain::miss::{Mark, Miss, judge};
+use crate::domain::mutants;
+use crate::domain::scored::{Counts, Fate as RecordFate, Group, ScoredPiece};
+use crate::pipeline::message::{Fate, Message, Tally};
+use crate::ports::{Guilty, Moved, SinkError, SinkFault};
+
+/// A sink that calls a row refused and then finds none is asked this often before it counts as an outage.
+const FRUITLESS_MAX: u32 = 3;
+
+impl Writer {
+    /// Takes the sink's answer. `generation` is the sink's after the call (rule W7).
+    pub fn answer(&mut self, now: Now, answer: Answer, generation: u64) {
+        assert!(self.asked, "an answer without a question");
+        self.asked = false;
+        if generation != self.generation {
+            self.generation = generation;
+            self.verify = true;
+        }
+        match answer {
+            Answer::Stored(Ok(moved)) => self.stored(now, &moved),
+            Answer::Stored(Err(error)) => self.refused(now, error),
+            Answer::Marks(Ok(rows)) => self.read(now, rows),
+            Answer::Marks(Err(error)) => {
+                // Still unknown: the group stays frozen and the rows are asked for again.
+                self.wait(now, &error);
+            }
+            Answer::Isolated(Ok(guilty)) => self.isolated(now, guilty),
+            Answer::Isolated(Err(error)) => self.refused(now, error),
+        }
+    }
+
+    fn wait(&mut self, now: Now, error: &SinkError) {
+        self.stats.retries += 1;
+        self.not_before = self.backoff.failed(now, self.dice.unit());
+        if matches!(error.fault, SinkFault::Operator | SinkFault::Contract) {
+            tracing::error!(error = %error.message, sqlstate = error.sqlstate, "cannot store; somebody must act");
+        } else if self.backoff.failures() == 1 {
+            tracing::warn!(error = %error.message, sqlstate = error.sqlstate, "cannot store; trying again");
+        }
+        self.set_outage(Some(error.message.clone()));
+    }
+
+    fn stored(&mut self, now: Now, moved: &[Moved]) {
+        let group = self.take_group();
+        self.stats.groups += 1;
+        self.stats.rows += group.rows();
+        self.backoff.succeeded();
+        (self.ambiguous_in_a_row, self.fruitless) = (0, 0);
+        self.limit = (self.limit * 2).min(u64::from(self.options.group_rows));
+        self.set_outage(None);
+        let mut missed = vec![];
+        for m in &group.moves {
+            if moved.iter().any(|x| x.lane == m.lane) || mutants::on("miss_is_success") {
+                if let Some(held) = self.lanes.get_mut(&m.lane).filter(|h| h.epoch == m.epoch) {
+                    assert!(m.expected == held.mark, "W1: {} moved from {}, mark {}", m.lane, m.expected, held.mark);
+                    held.mark = m.end;
+                    held.checked = now;
+                }
+            } else {
+                missed.push(m.lane);
+            }
+        }
+        let (done, back): (Vec<_>, Vec<_>) = group.pieces.into_iter().partition(|p| !missed.contains(&p.piece().lane));
+        done.iter().for_each(|p| self.settle(p));
+        self.phase = Phase::Compose;
+        if !missed.is_empty() {
+            self.stats.misses += missed.len() as u64;
+            self.unfreeze(now, back);
+            self.read_next(missed, Why::Miss);
+        }
+    }
+
+    fn refused(&mut self, now: Now, error: SinkError) {
+        match error.fault {
+            SinkFault::Data => {
+                self.stats.isolations += 1;
+                self.phase = Phase::Isolate;
+            }
+            SinkFault::Ambiguous => {
+                // Never recomposed while its COMMIT is unknown (rule W4).
+                self.stats.ambiguous += 1;
+                self.ambiguous_in_a_row += 1;
+                if self.ambiguous_in_a_row >= 2 {
+                    self.limit = (self.limit / 2).max(1);
+                }
+                let group = self.group.as_ref().expect("it was being stored");
+                let lanes = group.moves.iter().map(|m| m.lane).collect();
+                self.read_next(lanes, Why::Open);
+                self.wait(now, &error);
+            }
+            SinkFault::Transient | SinkFault::Operator | SinkFault::Contract => {
+                let group = self.take_group();
+                self.unfreeze(now, group.pieces);
+                self.phase = Phase::Compose;
+                self.verify = true;
+                self.wait(now, &error);
+            }
+        }
+    }
+
+    /// Asks for the rows of these lanes next, if any is still held.
+    fn read_next(&mut self, mut lanes: Vec<Lane>, why: Why) {
+        lanes.retain(|l| self.lanes.contains_key(l));
+        if lanes.is_empty() {
+            self.drop_frozen();
+            self.phase = Phase::Compose;
+        } else {
+            self.phase = Phase::Read(lanes, why);
+        }
+    }
+
+    fn read(&mut self, now: Now, rows: Vec<Option<Mark>>) {
+        let Phase::Read(lanes, why) = std::mem::replace(&mut self.phase, Phase::Compose) else {
+            unreachable!("rows are only read in this phase")
+        };
+        let mut frozen = self.group.take().map(|g| Arc::unwrap_or_clone(g).pieces).unwrap_or_default();
+        let mut as_expected = false;
+        for (lane, row) in lanes.into_iter().zip(rows) {
+            let Some(held) = self.lanes.get_mut(&lane) else { continue };
+            let (epoch, mark) = (held.epoch, held.mark);
+            let ours = frozen.iter().filter(|p| p.piece().lane == lane && p.piece().epoch == epoch);
+            let ends = ours.map(|p| p.piece().end).chain(held.pending.iter().map(|p| p.end()));
+            match judge(row, self.me, epoch, mark, ends) {
+                Miss::AsExpected => {
+                    held.checked = now;
+                    as_expected |= held.is_ready();
+                }
+                Miss::StoredTo(end) => {
+                    held.checked = now;
+                    held.mark = end;
+                    self.settle_to(lane, end, &mut frozen);
+                }
+                miss @ (Miss::Fenced | Miss::Restart | Miss::Park) => {
+                    let held = self.lanes.remove(&lane).expect("it is held");
+                    self.drop_pending(held);
+                    self.out.push(Message::Missed { lane, epoch, miss });
+                }
+            }
+        }
+        self.unfreeze(now, frozen);
+        if as_expected && why == Why::Miss {
+            // A row that is as expected and yet did not move: a race; not at full speed (rule W5).
+            self.not_before = self.backoff.failed(now, self.dice.unit());
+        }
+        if !self.holds_work() {
+            self.backoff.succeeded();
+            self.set_outage(None);
+        }
+    }
+
+    fn settle_to(&mut self, lane: Lane, end: i64, frozen: &mut Vec<ScoredPiece>) {
+        let stored = |p: &ScoredPiece| p.piece().lane == lane && p.piece().end <= end;
+        let (done, rest) = std::mem::take(frozen).into_iter().partition(stored);
+        *frozen = rest;
+        let done: Vec<ScoredPiece> = done;
+        done.iter().for_each(|p| self.settle(p));
+        let held = self.lanes.get_mut(&lane).expect("it is held");
+        let mut late = vec![];
+        while held.pending.front().is_some_and(|p| p.end() <= end) {
+            late.extend(held.pending.pop_front().map(|p| p.piece));
+        }
+        late.iter().for_each(|p| self.settle(p));
+    }
+
+    fn isolated(&mut self, now: Now, guilty: Vec<Guilty>) {
+        if guilty.is_empty() {
+            self.fruitless += 1;
+            self.phase = Phase::Store;
+            if self.fruitless >= FRUITLESS_MAX {
+                self.fruitless = 0;
+                let message = "the database refuses a group for its data but no single row of it".to_owned();
+                self.refused(now, SinkError { fault: SinkFault::Transient, sqlstate: None, message });
+            }
+            return;
+        }
+        self.fruitless = 0;
+        let mut group = self.take_group();
+        for g in guilty {
+            group.pieces[g.piece].refused.insert(g.record as u32, g.why);
+        }
+        for m in &mut group.moves {
+            let pieces: Vec<ScoredPiece> = group.pieces.iter().filter(|p| p.piece().lane == m.lane).cloned().collect();
+            *m = move_of(m.lane, m.epoch, &pieces);
+        }
+        self.group = Some(Arc::new(group));
+        self.phase = Phase::Store;
+    }
+
+    fn take_group(&mut self) -> Group {
+        Arc::unwrap_or_clone(self.group.take().expect("a group was under way"))
+    }
+
+    fn drop_frozen(&mut self) {
+        for piece in self.group.take().map(|g| Arc::unwrap_or_clone(g).pieces).unwrap_or_default() {
+            self.bring_home(piece.scored.batch.seq, *piece.piece(), Fate::Dropped);
+        }
+    }
+
+    fn settle(&mut self, piece: &ScoredPiece) {
+        self.bring_home(piece.scored.batch.seq, *piece.piece(), Fate::Settled(tally(piece)));
+    }
+}
+
+/// Dispositions of a piece with their reasons.
+fn tally(piece: &ScoredPiece) -> Tally {
+    let mut tally = Tally::default();
+    let mut counts = Counts::default();
+    for record in piece.piece().records() {
+        match piece.fate(record) {
+            RecordFate::Row(_) => counts.stored += 1,
+            RecordFate::Dead(why) => {
+                counts.dead += 1;
+                match tally.reasons.iter_mut().find(|(s, r, _)| (*s, *r) == (why.stage, why.reason)) {
+                    Some((_, _, n)) => *n += 1,
+                    None => tally.reasons.push((why.stage, why.reason, 1)),
+                }
+            }
+            RecordFate::Skip(rule) => {
+                counts.skipped += 1;
+                match tally.skips.iter_mut().find(|(r, _)| *r == rule) {
+                    Some((_, n)) => *n += 1,
+                    None => tally.skips.push((rule, 1)),
+                }
+            }
+        }
+    }
+    tally.counts = counts;
+    tally
+}

@@ -1,0 +1,38 @@
+//! Settings of the writers.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::retry;
+use crate::domain::units::{ByteSize, Millis};
+
+/// `[writer]`: how rows go to Postgres.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Writers, each with one connection. One is best until its commits, not the CPU, are the limit: measure before raising.
+    pub writers: u32,
+    /// Most rows in one transaction (rule W9).
+    pub group_rows: u32,
+    /// Most bytes of encoded rows and payloads in one transaction.
+    pub group_bytes: ByteSize,
+    /// How long a group may grow while batches close because they are full; otherwise it is written at once.
+    pub group_wait: Millis,
+    /// A partition without a write for this long has its row read, so that a database that went back is noticed (rule W7).
+    pub verify_interval: Millis,
+    /// Pace of retries while Postgres is away.
+    pub retry: retry::Options,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            writers: 1,
+            group_rows: 8192,
+            group_bytes: ByteSize::mib(16),
+            group_wait: Millis(10),
+            verify_interval: Millis::secs(30),
+            retry: retry::Options::default(),
+        }
+    }
+}
