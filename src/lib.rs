@@ -3,5 +3,9 @@
 #![deny(unsafe_code)]
 
 pub mod adapters;
+pub mod admin;
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod ports;
+pub mod telemetry;

@@ -1,0 +1,170 @@
+//! The command line: its shape and its exit codes. What a command does is passed in by `main`, which knows all parts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+
+use crate::domain::units::Millis;
+
+/// How the process ends. Scripts, charts and alerts may rely on these numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// Done, or drained: nothing will be read again.
+    Done,
+    /// The configuration, the model or the table is wrong; a restart does not help. Also wrong usage.
+    Configuration,
+    /// The drain budget passed: what was in flight will be read again.
+    DrainExpired,
+    /// The process cannot go on (fatal client error, broken invariant).
+    CannotGoOn,
+    /// A second signal of this number ended the drain at once.
+    Signal(u8),
+}
+
+impl Exit {
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Configuration => 2,
+            Exit::DrainExpired => 3,
+            Exit::CannotGoOn => 4,
+            Exit::Signal(n) => n.saturating_add(128),
+        }
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> std::process::ExitCode {
+        exit.code().into()
+    }
+}
+
+/// Scores a Kafka topic with an ONNX model and stores the result in Postgres, exactly once in effect.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "tidemill", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done or drained, 2 configuration, 3 drain budget passed, 4 cannot go on, \
+    128+n second signal n.";
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the pipeline until SIGTERM or Ctrl-C, then drain.
+    Run(ConfigArgs),
+    /// Check configuration, model, golden records, table and topics; say everything that is wrong at once.
+    Check(CheckArgs),
+    /// Make or extend the tables.
+    Migrate(MigrateArgs),
+    /// Run the whole pipeline against a broker in this process and a throwaway Postgres.
+    Demo(DemoArgs),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the version and what this build can do.
+    Version,
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArgs {
+    /// The configuration file: TOML, or JSON when its name ends in .json.
+    #[arg(short, long, value_name = "FILE", default_value = "tidemill.toml")]
+    pub config: PathBuf,
+    /// Set one key, over the file: --set log.level=debug. May be given several times; the last wins.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Also read the newest N records, without joining a group, and say what would become of them and why.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub sample: Option<u32>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct MigrateArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print the statements instead of running them.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// Payments a second that the generator makes.
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+    /// Stop by itself after this time, such as 20s; without it the demo runs until Ctrl-C.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Use this database instead of a throwaway cluster, such as postgres://user@localhost/demo.
+    #[arg(long, value_name = "URL")]
+    pub postgres_url: Option<String>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the effective configuration with the origin of every key; secrets are ***.
+    Show(ConfigArgs),
+    /// Print the JSON Schema of the configuration.
+    Schema,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: Result<Millis, serde::de::value::Error> =
+        serde::Deserialize::deserialize(serde::de::value::StrDeserializer::new(text));
+    parsed.map(Millis::duration).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_parse_as_documented() {
+        let Ok(Command::Run(run)) = parse("tidemill run -c a.toml --set x.y=1 --set z=2") else { panic!("run") };
+        assert_eq!((run.config, run.sets), (PathBuf::from("a.toml"), vec!["x.y=1".to_owned(), "z=2".to_owned()]));
+        let Ok(Command::Check(check)) = parse("tidemill check --sample 200") else { panic!("check") };
+        assert_eq!((check.config.config, check.sample), (PathBuf::from("tidemill.toml"), Some(200)));
+        let Ok(Command::Demo(demo)) = parse("tidemill demo --duration 20s") else { panic!("demo") };
+        assert_eq!((demo.rate, demo.duration), (2_000, Some(Duration::from_secs(20))));
+        assert!(matches!(parse("tidemill migrate --dry-run"), Ok(Command::Migrate(m)) if m.dry_run));
+        assert!(matches!(parse("tidemill config schema"), Ok(Command::Config(ConfigCommand::Schema))));
+        assert!(matches!(parse("tidemill version"), Ok(Command::Version)));
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_the_code_of_a_wrong_configuration() {
+        for line in ["tidemill runn", "tidemill demo --duration 5parsecs", "tidemill check --sample 0"] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), i32::from(Exit::Configuration.code()), "{line}");
+        }
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_the_documentation() {
+        let all = [Exit::Done, Exit::Configuration, Exit::DrainExpired, Exit::CannotGoOn, Exit::Signal(15)];
+        assert_eq!(all.map(Exit::code), [0, 2, 3, 4, 143]);
+    }
+}
