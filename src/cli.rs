@@ -1,5 +1,6 @@
 //! The command line: its shape and its exit codes. What a command does is passed in by `main`, which knows all parts.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,10 @@ use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
 
+use crate::config::Config;
+use crate::config::load;
+use crate::config::schema;
+use crate::config::show;
 use crate::domain::units::Millis;
 
 /// How the process ends. Scripts, charts and alerts may rely on these numbers.
@@ -118,6 +123,50 @@ pub enum ConfigCommand {
     Show(ConfigArgs),
     /// Print the JSON Schema of the configuration.
     Schema,
+}
+
+/// The commands that need adapters. `app` fills them.
+pub trait Commands {
+    fn run(&self, args: &ConfigArgs) -> Exit;
+    fn check(&self, args: &CheckArgs) -> Exit;
+    fn migrate(&self, args: &MigrateArgs) -> Exit;
+    fn demo(&self, args: &DemoArgs) -> Exit;
+}
+
+impl Cli {
+    /// Runs the command. Results go to stdout, what is wrong to stderr.
+    pub fn dispatch(self, commands: &impl Commands) -> Exit {
+        match self.command {
+            Command::Run(args) => commands.run(&args),
+            Command::Check(args) => commands.check(&args),
+            Command::Migrate(args) => commands.migrate(&args),
+            Command::Demo(args) => commands.demo(&args),
+            Command::Config(ConfigCommand::Show(args)) => show_config(&args),
+            Command::Config(ConfigCommand::Schema) => print(&schema::of::<Config>()),
+            Command::Version => print(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n")),
+        }
+    }
+}
+
+fn show_config(args: &ConfigArgs) -> Exit {
+    let shown = load::load::<Config>(&args.config, &args.sets)
+        .map_err(|e| e.to_string())
+        .and_then(|(config, origins)| show::render(&config, &origins).map_err(|e| e.to_string()));
+    match shown {
+        Ok(text) => print(&text),
+        Err(message) => {
+            eprintln!("{message}");
+            Exit::Configuration
+        }
+    }
+}
+
+/// Writes a result; a reader that went away (`| head`) is no failure.
+fn print(text: &str) -> Exit {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Exit::CannotGoOn,
+        _ => Exit::Done,
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

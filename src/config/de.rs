@@ -137,7 +137,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     ) -> Result<V::Value, DeError> {
         match &self.node.value {
             Value::Text { text, .. } => visitor.visit_enum(serde::de::value::StrDeserializer::new(text)),
-            Value::Table(entries) if entries.len() == 1 => visitor.visit_enum(Variant { reader: self, entry: &entries[0] }),
+            Value::Table(entries) if entries.len() == 1 => {
+                visitor.visit_enum(Variant { reader: self, entry: &entries[0] })
+            }
             _ => self.deserialize_any(visitor),
         }
     }

@@ -83,7 +83,9 @@ impl fmt::Display for DeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::UnknownKey { key, expected } => write!(f, "unknown key `{key}`{}", suggest(key, expected)),
-            Kind::UnknownChoice { choice, expected } => write!(f, "unknown choice `{choice}`{}", suggest(choice, expected)),
+            Kind::UnknownChoice { choice, expected } => {
+                write!(f, "unknown choice `{choice}`{}", suggest(choice, expected))
+            }
             Kind::Missing(field) => write!(f, "key `{field}` is missing"),
             Kind::Other(message) => f.write_str(message),
         }

@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn a_place_becomes_line_column_and_carets() {
-        let source = Source { name: "a.toml".into(), text: "x = 1\né = \"öä\"\n".into(), sets: vec!["k=secret".into()] };
+        let source =
+            Source { name: "a.toml".into(), text: "x = 1\né = \"öä\"\n".into(), sets: vec!["k=secret".into()] };
         let at = source.text.find("\"öä").unwrap();
         let place = Place::File(at..at + 6);
         assert_eq!(source.label(&place), "a.toml:2:5");

@@ -15,7 +15,8 @@ use super::tree::Value;
 
 /// Puts every `--set` of `source` into the tree, in order.
 pub fn apply(root: &mut Node, source: &Source) -> Vec<Finding> {
-    let set = |(i, text): (usize, &String)| one(root, i, text).err().map(|m| Finding::at(source, Place::Set(i), "", &m));
+    let set =
+        |(i, text): (usize, &String)| one(root, i, text).err().map(|m| Finding::at(source, Place::Set(i), "", &m));
     source.sets.iter().enumerate().filter_map(set).collect()
 }
 
@@ -68,7 +69,8 @@ fn put(root: &mut Node, path: &[String], value: Node, number: usize) -> Result<(
                 &mut entries[at].node
             }
             Value::List(items) => {
-                let index = key.parse::<usize>().map_err(|_| format!("`{here}` is a list: name an element by number"))?;
+                let index =
+                    key.parse::<usize>().map_err(|_| format!("`{here}` is a list: name an element by number"))?;
                 let count = items.len();
                 done.push(Step::Index(index));
                 items.get_mut(index).map(|x| &mut x.1).ok_or_else(|| format!("`{here}` has only {count} elements"))?

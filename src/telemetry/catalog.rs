@@ -1,7 +1,7 @@
 //! Every metric of Tidemill, as data: names have the form `tidemill_<area>_<thing>_<unit>[_total]`.
 //!
 //! To add one: an entry here, its handle in [`super::metrics`] (or its line in [`super::scrape`] when it belongs to the
-//! published state), and `TIDEMILL_UPDATE=1 cargo test --test metrics` for the table in the documentation.
+//! published state), and `TIDEMILL_UPDATE=1 cargo test --test generated` for the table in the documentation.
 
 /// What a metric does over time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,8 +34,23 @@ pub struct Metric {
 
 /// Last word of a name, before `_total`.
 pub const UNITS: [&str; 17] = [
-    "records", "bytes", "batches", "rows", "seconds", "ratio", "lanes", "events", "commits", "claims", "retries",
-    "pieces", "misses", "runs", "connections", "threads", "info",
+    "records",
+    "bytes",
+    "batches",
+    "rows",
+    "seconds",
+    "ratio",
+    "lanes",
+    "events",
+    "commits",
+    "claims",
+    "retries",
+    "pieces",
+    "misses",
+    "runs",
+    "connections",
+    "threads",
+    "info",
 ];
 
 const SECONDS: &[f64] =
@@ -140,7 +155,11 @@ pub const METRICS: &[Metric] = &[
         "How late the async runtime wakes a sleeping task; above 50 ms somebody blocks a worker.",
     ),
     counter("tidemill_shutdown_started_events_total", &[], "Drains begun."),
-    counter("tidemill_shutdown_completed_events_total", &["outcome"], "Drains ended; a start without an end was killed."),
+    counter(
+        "tidemill_shutdown_completed_events_total",
+        &["outcome"],
+        "Drains ended; a start without an end was killed.",
+    ),
     gauge("tidemill_build_info", &["version"], "1; which build this is."),
     gauge("tidemill_model_info", &["name", "version", "sha256"], "1; which model scores."),
     gauge("tidemill_config_info", &["sha256"], "1; hash of the effective configuration without secrets."),

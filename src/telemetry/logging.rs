@@ -128,7 +128,10 @@ mod tests {
     fn auto_is_one_flat_json_object_a_line_away_from_a_terminal() {
         let text = logged(Format::Auto, false, "info");
         let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
-        assert_eq!((&line["message"], &line["partition"], &line["level"]), (&"claimed".into(), &3.into(), &"INFO".into()));
+        assert_eq!(
+            (&line["message"], &line["partition"], &line["level"]),
+            (&"claimed".into(), &3.into(), &"INFO".into())
+        );
     }
 
     #[test]

@@ -64,7 +64,11 @@ impl Recorder {
 
     fn key(&self, name: &'static str, kind: Kind, labels: &[&str]) -> Key {
         let metric = find(name).unwrap_or_else(|| panic!("{name} is not in telemetry::catalog"));
-        assert_eq!((metric.kind, metric.labels.len()), (kind, labels.len()), "{name}: not what telemetry::catalog says");
+        assert_eq!(
+            (metric.kind, metric.labels.len()),
+            (kind, labels.len()),
+            "{name}: not what telemetry::catalog says"
+        );
         let name = metric.name;
         match kind {
             Kind::Counter => self.0.describe_counter(name.into(), None, metric.help.into()),

@@ -98,7 +98,10 @@ kind = { type = "json", depth = 3 }
 
 #[test]
 fn a_text_that_is_no_variable_does_not_become_a_number() {
-    assert_eq!(errors("c.toml", "name = \"a\"\nport = \"5432\"", &[]), ["c.toml:2:8: port: expected u16, found a text"]);
+    assert_eq!(
+        errors("c.toml", "name = \"a\"\nport = \"5432\"", &[]),
+        ["c.toml:2:8: port: expected u16, found a text"]
+    );
 }
 
 #[test]
@@ -129,8 +132,10 @@ start = -1
             "c.toml:5:8: port: expected u16, found integer `70000`",
             "c.toml:6:12: password: expected a string, found a table",
             "c.toml:7:17: options.x: variable NOPE is not set; set it or write `${NOPE:-default}`",
+            "c.toml:8:8: kind.depth: key `depth` is missing",
             "c.toml:8:25: kind.dept: unknown key `dept`, did you mean `depth`?",
             "c.toml:12:1: topics[0].strat: unknown key `strat`, did you mean `start`?",
+            "c.toml:14:1: topics[1].name: key `name` is missing",
             "c.toml:15:9: topics[1].start: expected u32, found integer `-1`",
             "--set topics.7.name: : `topics` has only 2 elements",
             "--set verbose: verbose: expected a boolean, found a text",
@@ -167,13 +172,13 @@ fn json_has_the_same_types_rules_and_places() {
     assert_eq!((c.name.as_str(), c.port, c.wait, c.topics[0].start), ("x\"yé", 5432, None, 7));
     assert_eq!(c.file, PathBuf::from("/etc/mill/a"));
     let path = [Step::Key("topics".into()), Step::Index(0), Step::Key("start".into())];
-    assert_eq!(origins.of(&path), "c.json:5:36");
+    assert_eq!(origins.of(&path), "c.json:5:37");
     let text = "{\n  \"name\": \"x\",\n  \"topics\": [{\"name\": \"t\", \"star\": 7}, {\"name\": 1e3}]\n}";
     assert_eq!(
         errors("c.json", text, &[]),
         [
             "c.json:3:28: topics[0].star: unknown key `star`, did you mean `start`?",
-            "c.json:3:50: topics[1].name: expected a string, found floating point `1000.0`"
+            "c.json:3:49: topics[1].name: expected a string, found floating point `1000.0`"
         ]
     );
 }

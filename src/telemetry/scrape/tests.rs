@@ -53,9 +53,6 @@ fn a_scrape_shows_exactly_the_families_of_the_list() {
         words.filter(|n| n.starts_with(prefix)).map(str::to_owned).collect()
     };
     let listed: BTreeSet<_> = METRICS.iter().map(|m| m.name.to_owned()).collect();
-    // A histogram that has no sample yet has no lines in the exporter's page.
-    let empty: BTreeSet<_> = listed.difference(&families("tidemill_")).cloned().collect();
-    assert_eq!(empty, BTreeSet::new(), "listed, but not on the page");
     assert_eq!(families("tidemill_"), listed);
     assert!(families("process_").contains("process_resident_memory_bytes"), "{page}");
     for m in METRICS {
