@@ -211,6 +211,39 @@ mod tests {
         }
     }
 
+    /// Answers each command with an exit of its own.
+    struct Fake;
+
+    impl Commands for Fake {
+        fn run(&self, _: &ConfigArgs) -> Exit {
+            Exit::Signal(1)
+        }
+        fn check(&self, _: &CheckArgs) -> Exit {
+            Exit::Signal(2)
+        }
+        fn migrate(&self, _: &MigrateArgs) -> Exit {
+            Exit::Signal(3)
+        }
+        fn demo(&self, _: &DemoArgs) -> Exit {
+            Exit::Signal(4)
+        }
+    }
+
+    #[test]
+    fn every_command_is_answered_by_its_own() {
+        for (line, exit) in [
+            ("tidemill run", Exit::Signal(1)),
+            ("tidemill check", Exit::Signal(2)),
+            ("tidemill migrate", Exit::Signal(3)),
+            ("tidemill demo", Exit::Signal(4)),
+            ("tidemill config show -c /nonexistent.toml", Exit::Configuration),
+            ("tidemill version", Exit::Done),
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(cli.dispatch(&Fake), exit, "{line}");
+        }
+    }
+
     #[test]
     fn exit_codes_are_those_of_the_documentation() {
         let all = [Exit::Done, Exit::Configuration, Exit::DrainExpired, Exit::CannotGoOn, Exit::Signal(15)];

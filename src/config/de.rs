@@ -75,9 +75,10 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::Bool(b) => visitor.visit_bool(*b),
             Value::Int(n) => Self::integer(*n, visitor),
             Value::Float(n) => visitor.visit_f64(*n),
+            // A choice of forms (a size, a property): only a text that would print the same is taken for a number.
             Value::Text { text, raw: true } => match text.parse::<i128>() {
-                Ok(n) => Self::integer(n, visitor),
-                Err(_) => visitor.visit_str(text),
+                Ok(n) if n.to_string() == *text => Self::integer(n, visitor),
+                _ => visitor.visit_str(text),
             },
             Value::Text { text, .. } => visitor.visit_str(text),
             Value::List(items) => visitor.visit_seq(List { reader: self, items, next: 0 }),

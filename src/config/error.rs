@@ -36,7 +36,9 @@ impl Finding {
 /// Whether a key of this path holds a secret, by its name.
 pub fn is_secret(path: &str) -> bool {
     let last = path.rsplit('.').next().unwrap_or(path).to_ascii_lowercase();
-    ["password", "secret", "token", "passphrase", "private", "url"].iter().any(|word| last.contains(word))
+    ["password", "secret", "token", "passphrase", "private", "pem", "jaas", "url"]
+        .iter()
+        .any(|word| last.contains(word))
 }
 
 impl fmt::Display for Finding {

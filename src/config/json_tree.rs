@@ -1,6 +1,4 @@
-//! JSON text to tree. serde_json judges the syntax; the walk afterwards only has to find where each value stands.
-
-use serde::de::IgnoredAny;
+//! JSON text to tree. serde_json judges the syntax (and depth); the walk afterwards only has to find where each value stands.
 
 use super::error::Finding;
 use super::place::Place;
@@ -11,7 +9,7 @@ use super::tree::Value;
 
 /// Parses the text of `source`; a key that stands twice in one object is an error.
 pub fn parse(source: &Source) -> Result<Node, Vec<Finding>> {
-    if let Err(e) = serde_json::from_str::<IgnoredAny>(&source.text) {
+    if let Err(e) = serde_json::from_str::<serde_json::Value>(&source.text) {
         let start: usize = source.text.split_inclusive('\n').take(e.line().saturating_sub(1)).map(str::len).sum();
         let at = (start + e.column().saturating_sub(1)).min(source.text.len());
         let message = e.to_string();

@@ -130,7 +130,7 @@ pub fn clients(source: &Source) -> Vec<Complaint> {
     let module = source.module().join("::");
     let forbidden = |u: &Use| {
         let client = CLIENTS.iter().find(|c| u.segments[0] == c.library)?;
-        if client.only_in.iter().any(|m| is_below(&module, m)) {
+        if client.only_in.iter().any(|m| is_below(&module, m)) || source.declares(client.library) {
             return None;
         }
         Some(Complaint {

@@ -3,6 +3,7 @@
 use super::layers;
 use super::report::Complaint;
 use super::source::Source;
+use super::source::mark_tests;
 use super::text;
 use super::tree;
 
@@ -41,6 +42,8 @@ fn clients_outside_their_adapter() {
     assert_eq!(lines(layers::clients, "pipeline/intake.rs", text), [2, 3]);
     assert_eq!(lines(layers::clients, "adapters/kafka/mod.rs", text), [3]);
     assert_eq!(lines(layers::clients, "adapters/formats/bincode.rs", text), [2]);
+    let child = "mod bincode;\nfn f() { bincode::build() }\n";
+    assert_eq!(lines(layers::clients, "adapters/formats/mod.rs", child), [] as [usize; 0], "a module of that name");
 }
 
 #[test]
@@ -83,6 +86,18 @@ fn orphans_and_headers() {
     assert_eq!(files, ["src/b/lost.rs"]);
     assert_eq!(lines(tree::header, "a.rs", "use std::fmt;\n"), [1]);
     assert_eq!(lines(tree::header, "a.rs", "//! Says.\n"), [] as [usize; 0]);
+}
+
+#[test]
+fn files_of_tests_are_found_by_their_mod_line() {
+    let mut sources = [
+        Source::parse("a/mod.rs", "#[cfg(test)]\nmod samples;\nmod real;"),
+        Source::parse("a/samples.rs", "mod deep;"),
+        Source::parse("a/samples/deep.rs", ""),
+        Source::parse("a/real.rs", ""),
+    ];
+    mark_tests(&mut sources);
+    assert_eq!(sources.map(|s| s.is_test), [false, true, true, false]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A source file, parsed, with its production part: everything but `#[cfg(test)]` items.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use proc_macro2::Span;
@@ -13,7 +14,7 @@ pub struct Source {
     pub path: String,
     pub text: String,
     pub file: syn::File,
-    /// The whole file is test code: a sibling that only `#[cfg(test)] mod` names.
+    /// The whole file is test code: only a `#[cfg(test)] mod` line names it.
     pub is_test: bool,
 }
 
@@ -49,6 +50,26 @@ impl Source {
     pub fn items(&self) -> impl Iterator<Item = &Item> {
         let none = self.is_test;
         self.file.items.iter().filter(move |item| !none && !is_cfg_test(attributes(item)))
+    }
+
+    /// Files that the `mod` lines may name; all, or only those under `#[cfg(test)]`.
+    pub fn children(&self, only_tests: bool) -> BTreeSet<String> {
+        let is_root = matches!(self.path.rsplit('/').next(), Some("mod.rs" | "lib.rs" | "main.rs"));
+        let folder = match self.path.rsplit_once('/') {
+            Some((folder, _)) if is_root => format!("{folder}/"),
+            None if is_root => String::new(),
+            _ => format!("{}/", self.path.trim_end_matches(".rs")),
+        };
+        let names = self.file.items.iter().filter_map(|item| match item {
+            Item::Mod(m) if m.content.is_none() && (!only_tests || is_cfg_test(&m.attrs)) => Some(m.ident.to_string()),
+            _ => None,
+        });
+        names.flat_map(|name| [format!("{folder}{name}.rs"), format!("{folder}{name}/mod.rs")]).collect()
+    }
+
+    /// Whether a child module of this name is declared here: it hides a crate of the same name.
+    pub fn declares(&self, name: &str) -> bool {
+        self.file.items.iter().any(|item| matches!(item, Item::Mod(m) if m.ident == name))
     }
 
     /// Every path in the production part, `use` lines and inline ones; `self` and `super` are resolved.
@@ -183,5 +204,18 @@ pub fn read_all(root: &Path) -> Vec<Source> {
         }
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
+    mark_tests(&mut found);
     found
+}
+
+/// Marks the files that only `#[cfg(test)] mod` lines name, and what lies below them.
+pub fn mark_tests(sources: &mut [Source]) {
+    let roots: Vec<String> = sources.iter().flat_map(|s| s.children(true)).collect();
+    for source in sources {
+        let below = |root: &String| {
+            let folder = root.trim_end_matches("/mod.rs").trim_end_matches(".rs");
+            source.path == *root || source.path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+        };
+        source.is_test |= roots.iter().any(below);
+    }
 }

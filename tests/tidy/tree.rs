@@ -94,7 +94,7 @@ pub fn orphans(sources: &[Source]) -> Vec<Complaint> {
     let mut todo: Vec<&Source> = sources.iter().filter(|s| s.path == "lib.rs" || s.path == "main.rs").collect();
     while let Some(source) = todo.pop() {
         if reached.insert(&source.path) {
-            let children = children(source);
+            let children = source.children(false);
             todo.extend(sources.iter().filter(|s| children.contains(&s.path)));
         }
     }
@@ -107,26 +107,6 @@ pub fn orphans(sources: &[Source]) -> Vec<Complaint> {
         what_to_do: "name it in its parent module, or delete it",
     };
     sources.iter().filter(orphan).map(complain).collect()
-}
-
-/// Files that the `mod` lines of a source name.
-fn children(source: &Source) -> BTreeSet<String> {
-    let is_root = matches!(source.path.rsplit('/').next(), Some("mod.rs" | "lib.rs" | "main.rs"));
-    let folder = match source.path.rsplit_once('/') {
-        Some((folder, _)) if is_root => format!("{folder}/"),
-        None if is_root => String::new(),
-        _ => format!("{}/", source.path.trim_end_matches(".rs")),
-    };
-    let mut found = BTreeSet::new();
-    for item in &source.file.items {
-        if let Item::Mod(m) = item
-            && m.content.is_none()
-        {
-            found.insert(format!("{folder}{}.rs", m.ident));
-            found.insert(format!("{folder}{}/mod.rs", m.ident));
-        }
-    }
-    found
 }
 
 /// Each module starts with a sentence that says what it is.

@@ -33,6 +33,15 @@ struct Sample {
     kind: Option<Tagged>,
     #[serde(default)]
     options: BTreeMap<String, String>,
+    #[serde(default)]
+    any: BTreeMap<String, Form>,
+}
+
+#[derive(Debug, Serialize, Deserialize, PartialEq)]
+#[serde(untagged)]
+enum Form {
+    Whole(i64),
+    Text(String),
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, PartialEq)]
@@ -87,12 +96,14 @@ password = "${PASS}"
 file = "models/m.onnx"
 mode = "json"
 options = { "a.b" = "${PASS}" }
+any = { digits = "${PASS}", whole = "${WAIT}" }
 kind = { type = "json", depth = 3 }
 "#;
     let (c, _) = load_from("c.toml", text, &[]).unwrap();
     assert_eq!((c.name.as_str(), c.port, c.verbose, c.ratio), ("n-5432", 5432, true, 0.5));
     assert_eq!((c.wait, c.password.expose(), c.mode), (Some(Millis(1500)), "0012", Mode::Json));
     assert_eq!((c.file, c.options["a.b"].as_str()), (PathBuf::from("/etc/mill/models/m.onnx"), "0012"));
+    assert_eq!((&c.any["digits"], &c.any["whole"]), (&Form::Text("0012".into()), &Form::Whole(1500)));
     assert!(matches!(c.kind, Some(Tagged::Json { depth: 3 })));
 }
 
@@ -238,4 +249,40 @@ fn a_rule_across_sections_points_at_the_nearest_written_key() {
 fn a_file_that_is_not_there_is_an_error() {
     let err = load::<Sample>(Path::new("/nonexistent/c.toml"), &[]).unwrap_err();
     assert!(err.to_string().starts_with("/nonexistent/c.toml: cannot read the configuration"), "{err}");
+}
+
+#[test]
+fn texts_that_a_lazy_check_would_let_through_are_findings() {
+    let deep = "[".repeat(100_000);
+    for (name, text) in [
+        ("c.json", "{\"name\": \"\\ud800\"}"),
+        ("c.json", "{\"ratio\": 1e999}"),
+        ("c.json", deep.as_str()),
+        ("c.toml", &format!("name = {deep}")),
+        ("c.json", ""),
+        ("c.toml", "\u{feff}name = 1"),
+    ] {
+        assert!(!errors(name, text, &[]).is_empty(), "{name}");
+    }
+}
+
+proptest::proptest! {
+    /// Whatever stands in the file, the answer is a configuration or findings that can be printed.
+    #[test]
+    fn no_text_makes_the_loader_panic(
+        at in 0usize..400, cut in 0usize..8, put in "[\\PC\n\"{}\\[\\]=:,$\\\\]{0,4}", json in proptest::bool::ANY,
+    ) {
+        let (name, good) = if json {
+            ("c.json", r#"{"name": "x\"é", "wait": "5s", "topics": [{"name": "t", "start": 7}, {"name": "u"}], "kind": {"type": "json", "depth": 3}, "ratio": 1.5e3, "file": null}"#)
+        } else {
+            ("c.toml", "name = \"xé\"\nwait = \"${WAIT}\"\nratio = 0x1f\nkind = { type = \"json\", depth = 3 }\n[[topics]]\nname = 't'\n[options]\n\"a.b\" = \"$$\"\n")
+        };
+        let mut chars: Vec<char> = good.chars().collect();
+        let at = at % chars.len();
+        chars.splice(at..(at + cut).min(chars.len()), put.chars());
+        let text: String = chars.into_iter().collect();
+        if let Err(e) = load_from(name, &text, &[]) {
+            proptest::prop_assert!(!e.to_string().is_empty());
+        }
+    }
 }
