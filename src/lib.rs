@@ -3,6 +3,10 @@
 #![deny(unsafe_code)]
 
 pub mod adapters;
+pub mod admin;
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod pipeline;
 pub mod ports;
+pub mod telemetry;

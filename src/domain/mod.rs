@@ -10,5 +10,9 @@ pub mod mutants;
 pub mod outputs;
 pub mod retry;
 pub mod scored;
+<<<<<<< HEAD
+=======
+pub mod secret;
+>>>>>>> surface
 pub mod units;
 pub mod verdict;

@@ -1,0 +1,36 @@
+//! Files that are made from the sources must not drift from them. `TIDEMILL_UPDATE=1 cargo test --test generated` writes them.
+
+use std::fs;
+use std::path::Path;
+
+use tidemill::config::Config;
+use tidemill::config::schema;
+use tidemill::telemetry::catalog;
+
+/// Compares a committed file with what the sources say now, or writes it.
+fn check(path: &str, wanted: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("TIDEMILL_UPDATE").is_some_and(|v| v == "1") {
+        fs::create_dir_all(file.parent().expect("a file has a folder")).unwrap();
+        fs::write(&file, wanted).unwrap();
+    }
+    let found = fs::read_to_string(&file).unwrap_or_default();
+    let line = found.lines().zip(wanted.lines()).position(|(a, b)| a != b);
+    let line = line.unwrap_or_else(|| found.lines().count().min(wanted.lines().count())) + 1;
+    assert!(found == wanted, "{path}:{line} is stale: run `TIDEMILL_UPDATE=1 cargo test --test generated` and commit");
+}
+
+#[test]
+fn docs_metrics() {
+    let head = "# Metrics\n\n\
+        What `/metrics` shows, made from `src/telemetry/catalog.rs`. The state of the pipeline (everything from taken to lag)\n\
+        is read as one snapshot at each scrape, so these numbers add up:\n\n\
+        taken = stored + dead-lettered + skipped + handed back + in flight.\n\n\
+        Beside them stand the usual `process_*` families (CPU, memory, files, threads).\n\n";
+    check("docs/metrics.md", &format!("{head}{}", catalog::markdown()));
+}
+
+#[test]
+fn schemas_config() {
+    check("schemas/config.schema.json", &schema::of::<Config>());
+}
