@@ -10,9 +10,6 @@ pub mod mutants;
 pub mod outputs;
 pub mod retry;
 pub mod scored;
-<<<<<<< HEAD
-=======
 pub mod secret;
->>>>>>> surface
 pub mod units;
 pub mod verdict;

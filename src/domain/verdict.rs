@@ -1,7 +1,7 @@
 //! What became of each record of a batch, until the sink has made it durable.
 
 /// Step of the journey that a record was rejected at.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub enum Stage {
     Decode,
     Infer,

@@ -7,6 +7,7 @@ use crate::domain::lane::{Epoch, Lane};
 use crate::domain::miss::{Mark, Miss};
 use crate::domain::scored::{Counts, Scored, ScoredPiece};
 use crate::domain::verdict::Stage;
+use crate::pipeline::intake::Closed;
 use crate::ports::{ClaimError, Claimed};
 
 /// What intake asks of the others. The thread loop (or the simulation) carries it out, in order.
@@ -21,8 +22,8 @@ pub enum Order {
     Begin { lane: Lane, epoch: Epoch, mark: i64 },
     /// To the lane's writer: drop all work of this epoch and older.
     End { lane: Lane, epoch: Epoch },
-    /// To the mill.
-    Mill(Batch),
+    /// To the mill; why it closed is for the metrics.
+    Mill { batch: Batch, why: Closed },
     /// To the lane's writer, past the mill: a piece without records moves the mark to the end of the log (rule T6).
     Idle(Arc<Scored>),
 }
@@ -69,6 +70,8 @@ pub enum Message {
     Outage { writer: usize, cause: Option<String> },
     /// Drain and leave within the budget.
     Drain,
+    /// A thread or task of the pipeline ended by a bug: drain what can be drained and end.
+    Failed(String),
 }
 
 /// What a writer is told.

@@ -107,7 +107,7 @@ impl Simulation {
             4 => member.converse(now, pick as usize, self.up, &mut self.dice, faults),
             _ => member.run_errand(pick, self.up),
         }
-        let taken = self.members[who].intake.status().totals.taken;
+        let taken = self.members[who].intake.status().totals.sum(|t| t.taken);
         self.note(pick ^ taken);
     }
 
@@ -232,7 +232,13 @@ impl Simulation {
         }
         self.members.iter_mut().for_each(|m| m.paused = false);
         self.join();
+        let idle_rewind = (!self.snapshots.is_empty() && self.dice.below(4) == 0).then_some(1500);
         for step in 0..SETTLE_STEPS {
+            if Some(step) == idle_rewind {
+                // A standby is promoted while the topic is idle: only the row checks can notice (rule W7).
+                self.rewind();
+                self.operate();
+            }
             self.now += Duration::from_millis(1 + self.dice.below(40));
             self.rejoin();
             for who in 0..self.members.len() {
@@ -242,7 +248,7 @@ impl Simulation {
             if step == 300 {
                 self.operate();
             }
-            if step % 16 == 0 && self.is_done() {
+            if step % 16 == 0 && idle_rewind.is_none_or(|at| step > at) && self.is_done() {
                 return self.check();
             }
         }

@@ -151,8 +151,8 @@ impl Member {
             self.obey(now, order);
         }
         let s = self.intake.status();
-        let t = &s.totals;
-        assert_eq!(t.taken, t.settled.total() + t.handed_back + s.records_in_flight, "P9: the counters tell the truth");
+        let settled = s.totals.sum(|t| t.settled.total() + t.handed_back);
+        assert_eq!(s.totals.sum(|t| t.taken), settled + s.records_in_flight, "P9: the counters tell the truth");
         if turn.done.is_some() {
             self.outcome = turn.done;
         }
@@ -166,7 +166,7 @@ impl Member {
             Order::Release { lane, epoch } => self.errands.push(Errand::Release { lane, epoch }),
             Order::Begin { lane, epoch, mark } => self.tell(now, writer_of(lane, n), ToWriter::Begin { lane, epoch, mark }),
             Order::End { lane, epoch } => self.tell(now, writer_of(lane, n), ToWriter::End { lane, epoch }),
-            Order::Mill(batch) => self.batches.push_back(batch),
+            Order::Mill { batch, .. } => self.batches.push_back(batch),
             Order::Idle(scored) => {
                 let lane = scored.batch.pieces[0].lane;
                 let piece = ScoredPiece { scored, index: 0, refused: Default::default() };

@@ -79,6 +79,7 @@ impl Intake {
                 self.outages.remove(&writer);
             }
             Message::Drain => self.begin_drain(now),
+            Message::Failed(cause) => self.fail(now, cause),
         }
     }
 

@@ -28,19 +28,6 @@ pub enum Closed {
     Flush,
 }
 
-impl Closed {
-    pub fn name(self) -> &'static str {
-        match self {
-            Closed::Rows => "rows",
-            Closed::Bytes => "bytes",
-            Closed::Ready => "ready",
-            Closed::Wait => "wait",
-            Closed::Permits => "permits",
-            Closed::Flush => "flush",
-        }
-    }
-}
-
 impl Intake {
     pub(super) fn fill_and_close(&mut self, now: Now, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
         loop {
@@ -67,10 +54,11 @@ impl Intake {
                 self.opened = now;
             }
             let from = custody.ledger.as_ref().expect("a lane that is read has a ledger").position();
+            let before = self.open.bytes.len() as u64;
             let taken = broker.take(lane, from, room, &mut self.open);
-            self.totals.stale += u64::from(taken.stale);
+            self.totals.topic(lane).stale += u64::from(taken.stale);
             if taken.records > 0 {
-                self.enter(lane, taken.records);
+                self.enter(lane, taken.records, self.open.bytes.len() as u64 - before);
             }
             if !taken.drained {
                 self.queue(lane);
@@ -91,14 +79,16 @@ impl Intake {
         (records > 0 && bytes > 0).then_some(Room { records, bytes })
     }
 
-    fn enter(&mut self, lane: Lane, records: u32) {
+    fn enter(&mut self, lane: Lane, records: u32, bytes: u64) {
         let last = self.open.records.last().expect("records were taken");
         let (end, first) = (last.offset + 1, self.open.records.len() as u32 - records);
         let custody = self.lanes.get_mut(&lane).expect("it was taken from");
         custody.out_of_range = None;
         custody.backoff.succeeded();
         let ledger = custody.ledger.as_mut().expect("a lane that is read has a ledger");
-        self.totals.take(lane, u64::from(records));
+        let totals = self.totals.topic(lane);
+        totals.taken += u64::from(records);
+        totals.taken_bytes += bytes;
         match self.open.pieces.last_mut() {
             Some(piece) if piece.lane == lane && piece.epoch == ledger.epoch() => {
                 ledger.extend(end, u64::from(records));
@@ -149,10 +139,9 @@ impl Intake {
         self.open.bytes.reserve(batch.bytes.len().min(self.settings.batch.bytes_max.bytes()));
         self.open.records.reserve(batch.records.len());
         batch.full = matches!(why, Closed::Rows | Closed::Bytes);
-        self.totals.closed(why, batch.records.len() as u64);
         self.fly(&mut batch);
         self.in_mill += 1;
-        orders.push(Order::Mill(batch));
+        orders.push(Order::Mill { batch, why });
     }
 
     fn fly(&mut self, batch: &mut Batch) {

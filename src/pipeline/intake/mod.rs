@@ -24,8 +24,9 @@ use crate::ports::{Broker, BrokerEvent};
 use custody::Custody;
 use drain::Drain;
 pub use drain::Outcome;
+pub use fill::Closed;
+pub use returns::{TopicTotals, Totals};
 use options::{BatchOptions, Options, ShutdownOptions};
-use returns::Totals;
 
 /// All that intake is set by.
 #[derive(Debug, Clone)]

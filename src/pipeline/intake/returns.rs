@@ -2,28 +2,48 @@
 
 use std::collections::BTreeMap;
 
-use super::fill::Closed;
 use super::Intake;
 use crate::domain::lane::Lane;
 use crate::domain::ledger::Settle;
 use crate::domain::scored::Counts;
 use crate::domain::verdict::Stage;
-use crate::pipeline::message::{Fate, Return};
+use crate::pipeline::message::{Fate, Return, Tally};
 
-/// Running totals. `taken = stored + dead + skipped + handed back + in flight`, at every moment that anyone can look.
+/// Running totals of one topic. `taken = stored + dead + skipped + handed back + in flight`, at every moment that anyone can look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct TopicTotals {
     pub taken: u64,
+    pub taken_bytes: u64,
     pub settled: Counts,
     /// Taken, then given up because the lane's epoch ended; whoever owns the lane reads them again.
     pub handed_back: u64,
     /// Delivered again below the position, dropped (rule W6). Not part of `taken`.
     pub stale: u64,
-    pub taken_by_topic: BTreeMap<u16, u64>,
-    pub dead: BTreeMap<(&'static str, &'static str), u64>,
+    pub dead: BTreeMap<(Stage, &'static str), u64>,
     pub skipped: BTreeMap<u16, u64>,
-    pub batches: BTreeMap<&'static str, u64>,
-    pub batch_rows: u64,
+}
+
+impl TopicTotals {
+    /// Taken and not yet home. A partly returned batch still holds its permit, but not these.
+    pub fn in_flight(&self) -> u64 {
+        self.taken - self.settled.total() - self.handed_back
+    }
+
+    fn settle(&mut self, tally: &Tally) {
+        self.settled.add(tally.counts);
+        for (stage, reason, n) in &tally.reasons {
+            *self.dead.entry((*stage, reason)).or_default() += n;
+        }
+        for (rule, n) in &tally.skips {
+            *self.skipped.entry(*rule).or_default() += n;
+        }
+    }
+}
+
+/// Running totals of the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub topics: BTreeMap<u16, TopicTotals>,
     pub assigns: u64,
     pub revokes: u64,
     pub losses: u64,
@@ -34,23 +54,13 @@ pub struct Totals {
 }
 
 impl Totals {
-    pub(super) fn take(&mut self, lane: Lane, records: u64) {
-        self.taken += records;
-        *self.taken_by_topic.entry(lane.topic).or_default() += records;
+    pub(super) fn topic(&mut self, lane: Lane) -> &mut TopicTotals {
+        self.topics.entry(lane.topic).or_default()
     }
 
-    pub(super) fn closed(&mut self, why: Closed, rows: u64) {
-        *self.batches.entry(why.name()).or_default() += 1;
-        self.batch_rows += rows;
-    }
-
-    fn reasons(&mut self, reasons: &[(Stage, &'static str, u64)], skips: &[(u16, u64)]) {
-        for (stage, reason, n) in reasons {
-            *self.dead.entry((stage.name(), reason)).or_default() += n;
-        }
-        for (rule, n) in skips {
-            *self.skipped.entry(*rule).or_default() += n;
-        }
+    /// One number over all topics.
+    pub fn sum(&self, of: impl Fn(&TopicTotals) -> u64) -> u64 {
+        self.topics.values().map(of).sum()
     }
 }
 
@@ -67,22 +77,15 @@ impl Intake {
             match fate {
                 Fate::Settled(tally) => {
                     assert_eq!(tally.counts.total(), u64::from(piece.count), "P1: every record has one disposition");
-                    self.totals.settled.add(tally.counts);
-                    self.totals.reasons(&tally.reasons, &tally.skips);
+                    self.totals.topic(piece.lane).settle(&tally);
                     let ledger = self.lanes.get_mut(&piece.lane).and_then(|c| c.ledger.as_mut());
                     let settled = ledger.map(|l| l.settle(piece.epoch, piece.end));
                     if settled == Some(Settle::Repeated) {
                         tracing::error!(lane = %piece.lane, end = piece.end, "a piece was settled twice");
                     }
                 }
-                Fate::Dropped => self.totals.handed_back += u64::from(piece.count),
+                Fate::Dropped => self.totals.topic(piece.lane).handed_back += u64::from(piece.count),
             }
         }
-    }
-
-    /// Records taken and not yet home. A partly returned batch still holds its permit, but not these.
-    pub(super) fn records_out(&self) -> u64 {
-        let t = &self.totals;
-        t.taken - t.settled.total() - t.handed_back
     }
 }

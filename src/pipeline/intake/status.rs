@@ -1,16 +1,16 @@
 //! One consistent picture of intake, for metrics, readiness and the end of a process (promise P9).
 
-use super::custody::State;
+use super::custody::{Custody, State};
 use super::returns::Totals;
 use super::Intake;
 use crate::domain::lane::Lane;
+use crate::telemetry::snapshot::LaneState;
 
 /// A lane in the picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneStatus {
     pub lane: Lane,
-    /// `claiming`, `reading`, `waiting` or `parked`.
-    pub state: &'static str,
+    pub state: LaneState,
     pub cause: Option<String>,
     /// Everything below is durable.
     pub mark: Option<i64>,
@@ -28,6 +28,8 @@ pub struct Status {
     pub lanes: Vec<LaneStatus>,
     /// Why nothing is taken, if so: machine-readable word and text.
     pub reasons: Vec<(&'static str, String)>,
+    pub limit_records: u64,
+    pub limit_bytes: u64,
     /// Work is held somewhere behind intake.
     pub busy: bool,
     pub draining: bool,
@@ -54,31 +56,35 @@ impl Intake {
         }
         Status {
             totals: self.totals.clone(),
-            records_in_flight: self.records_out(),
+            records_in_flight: self.totals.sum(super::TopicTotals::in_flight),
             bytes_in_flight: self.in_flight_bytes + self.open.bytes.len() as u64,
             batches_in_flight: self.flights.len() as u64,
-            lanes: self.lanes.iter().map(|(lane, c)| lane_status(*lane, c)).collect(),
+            lanes: self.lanes.iter().map(|(lane, c)| self.lane_status(*lane, c)).collect(),
             reasons,
+            limit_records: u64::from(self.settings.intake.in_flight_records),
+            limit_bytes: self.settings.intake.in_flight_bytes.0,
             busy: !self.flights.is_empty() || !self.open.is_empty(),
             draining: self.drain.is_some(),
             joined: self.totals.assigns > 0,
         }
     }
-}
 
-fn lane_status(lane: Lane, custody: &super::Custody) -> LaneStatus {
-    let state = match custody.state {
-        State::Claiming => "claiming",
-        State::Reading => "reading",
-        State::Waiting { .. } => "waiting",
-        State::Parked { .. } => "parked",
-    };
-    let ledger = custody.ledger.as_ref();
-    LaneStatus {
-        lane,
-        state,
-        cause: custody.cause().map(str::to_owned),
-        mark: ledger.map(|l| l.mark()),
-        position: ledger.map(|l| l.position()),
+    fn lane_status(&self, lane: Lane, custody: &Custody) -> LaneStatus {
+        let revoking = self.revoke.as_ref().is_some_and(|r| r.lanes.contains(&lane));
+        let state = match custody.state {
+            _ if revoking => LaneState::Revoking,
+            State::Claiming => LaneState::Claiming,
+            State::Waiting { .. } => LaneState::Given,
+            State::Reading => LaneState::Assigned,
+            State::Parked { .. } => LaneState::Parked,
+        };
+        let ledger = custody.ledger.as_ref();
+        LaneStatus {
+            lane,
+            state,
+            cause: custody.cause().map(str::to_owned),
+            mark: ledger.map(|l| l.mark()),
+            position: ledger.map(|l| l.position()),
+        }
     }
 }

@@ -71,7 +71,6 @@ impl Writer {
         done.iter().for_each(|p| self.settle(p));
         self.phase = Phase::Compose;
         if !missed.is_empty() {
-            self.stats.misses += missed.len() as u64;
             self.unfreeze(now, back);
             self.read_next(missed, Why::Miss);
         }
@@ -131,8 +130,10 @@ impl Writer {
                 Miss::AsExpected => {
                     held.checked = now;
                     as_expected |= held.is_ready();
+                    self.stats.again += u64::from(why == Why::Miss);
                 }
                 Miss::StoredTo(end) => {
+                    self.stats.found_stored += 1;
                     held.checked = now;
                     held.mark = end;
                     self.settle_to(lane, end, &mut frozen);

@@ -77,7 +77,11 @@ pub struct Stats {
     pub rows: u64,
     pub retries: u64,
     pub ambiguous: u64,
-    pub misses: u64,
+    /// Misses after which the row was as expected: a race.
+    pub again: u64,
+    /// Outcomes that were unknown and turned out to be stored.
+    pub found_stored: u64,
+    pub dropped: u64,
     pub isolations: u64,
     pub pending: u64,
 }
