@@ -3,5 +3,6 @@
 #![deny(unsafe_code)]
 
 pub mod adapters;
+pub mod demo;
 pub mod domain;
 pub mod ports;
