@@ -92,14 +92,8 @@ impl Kafka {
         let addresses: Vec<String> = plan.ports.iter().map(|(port, _)| format!("127.0.0.1:{port}")).collect();
         let bootstrap = addresses.join(",");
         let admin = client(&bootstrap).create().expect("these settings are right");
-        let kafka = Kafka {
-            nodes: Mutex::new(started),
-            heap,
-            bootstrap,
-            cluster_id: plan.cluster_id,
-            admin,
-            _folder: folder,
-        };
+        let kafka =
+            Kafka { nodes: Mutex::new(started), heap, bootstrap, cluster_id: plan.cluster_id, admin, _folder: folder };
         kafka.wait_for_nodes(nodes);
         kafka
     }
@@ -302,9 +296,9 @@ pub fn client(bootstrap: &str) -> ClientConfig {
 }
 
 fn record<M: Message>(message: &M) -> Record {
-    let headers = message.headers().map(|headers| {
-        headers.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect::<Vec<_>>()
-    });
+    let headers = message
+        .headers()
+        .map(|headers| headers.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect::<Vec<_>>());
     Record {
         partition: message.partition(),
         offset: message.offset(),
