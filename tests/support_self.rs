@@ -14,10 +14,17 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use rdkafka::Offset;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::CommitMode;
+use rdkafka::consumer::Consumer;
 use support::daemon;
 use support::daemon::Daemon;
 use support::daemon::Start;
+use support::kafka::Committed;
 use support::kafka::Kafka;
+use support::kafka::client;
 use support::produce;
 use support::produce::Load;
 use support::produce::Outcome;
@@ -78,6 +85,21 @@ fn transactions_and_deleted_records_leave_holes() {
     kafka.delete_topic(&topic);
     kafka.create_topic(&topic, 2, 1);
     assert_eq!(kafka.end_offsets(&topic), BTreeMap::from([(0, 0), (1, 0)]));
+}
+
+#[test]
+fn a_groups_commits_are_seen_from_outside() {
+    let kafka = Kafka::shared();
+    let topic = Kafka::unique("commits");
+    kafka.create_topic(&topic, 3, 1);
+    produce::payments(kafka.bootstrap(), &topic, Load { records: 60, seed: 8, poisoned: 0.0 });
+    let consumer: BaseConsumer = client(kafka.bootstrap()).set("group.id", &topic).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&topic, 1, Offset::Offset(7)).unwrap();
+    list.elements()[0].set_metadata("ours");
+    consumer.commit(&list, CommitMode::Sync).unwrap();
+    let seen = kafka.committed(&topic, &topic);
+    assert_eq!(seen, BTreeMap::from([(1, Committed { offset: 7, metadata: "ours".into() })]));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Ends a child process and removes its folder when this process is gone, however it went.
+//! Ends a child process and removes a folder when this process is gone, however it went.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -7,19 +7,23 @@ use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
 
-/// `$1` signal, `$2` process, `$3` folder. A reader of a pipe whose only writer is our process: it ends with us.
-/// The server gets a moment to leave; what is left is killed.
+/// `$1` folder or nothing, `$2` signal, `$3` process or nothing. A reader of a pipe whose only writer is our process: it
+/// ends with us. The child gets a moment to leave; what is left is killed.
+/// A program that still writes into the folder can make its removal fail for a while.
 const WATCH: &str = r#"
 cat >/dev/null
-kill -s "$1" "$2" 2>/dev/null
-kill -s CONT "$2" 2>/dev/null
+if [ -n "$3" ]; then
+    kill -s "$2" "$3" 2>/dev/null
+    kill -s CONT "$3" 2>/dev/null
+    n=0
+    while kill -0 "$3" 2>/dev/null && [ $n -lt 50 ]; do n=$((n + 1)); sleep 0.1; done
+    kill -s KILL "$3" 2>/dev/null
+fi
 n=0
-while kill -0 "$2" 2>/dev/null && [ $n -lt 50 ]; do n=$((n + 1)); sleep 0.1; done
-kill -s KILL "$2" 2>/dev/null
-[ -z "$3" ] || rm -rf -- "$3"
+while [ -n "$1" ] && ! rm -rf -- "$1" && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.1; done
 "#;
 
-/// Watches over one child. Unlike `PR_SET_PDEATHSIG` it doesn't care which thread started the child, and it works for a
+/// Watches over one child or folder. Unlike `PR_SET_PDEATHSIG` it doesn't care which thread started the child, and it works for a
 /// child that is kept in a static, which is never dropped.
 ///
 /// Drop it only after the child was waited for: from then on the process id may belong to someone else.
@@ -34,9 +38,22 @@ impl Guard {
     /// # Errors
     /// When no shell can be started.
     pub fn over(pid: u32, signal: &str, folder: Option<&Path>) -> io::Result<Guard> {
+        Guard::start(folder, &[signal, &pid.to_string()])
+    }
+
+    /// Removes `folder` once this process has ended.
+    ///
+    /// # Errors
+    /// As [`Guard::over`].
+    pub fn over_folder(folder: &Path) -> io::Result<Guard> {
+        Guard::start(Some(folder), &[])
+    }
+
+    fn start(folder: Option<&Path>, child: &[&str]) -> io::Result<Guard> {
         let watch = Command::new("/bin/sh")
-            .args(["-c", WATCH, "guard", signal, &pid.to_string()])
+            .args(["-c", WATCH, "guard"])
             .arg(folder.unwrap_or(Path::new("")))
+            .args(child)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -87,6 +104,15 @@ mod tests {
         while dir.exists() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(10));
         }
+        assert!(!dir.exists());
+    }
+
+    #[test]
+    fn a_folder_alone_is_removed() {
+        let dir = folder("alone");
+        let mut guard = Guard::over_folder(&dir).unwrap();
+        drop(guard.watch.stdin.take());
+        assert!(guard.watch.wait().unwrap().success());
         assert!(!dir.exists());
     }
 

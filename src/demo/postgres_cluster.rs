@@ -66,6 +66,8 @@ pub struct Cluster {
     port: u16,
     password: String,
     server: Option<Server>,
+    /// For the time in which no server runs; while one does, its own guard removes the folder behind it.
+    _guard: Guard,
 }
 
 /// Order matters: the guard goes after the child was waited for.
@@ -91,7 +93,8 @@ impl Cluster {
         let bin = programs().ok_or(ClusterError::NotInstalled)?;
         let password = password()?;
         let folder = new_folder()?;
-        let mut cluster = Cluster { bin, folder, user: None, port: 0, password, server: None };
+        let guard = Guard::over_folder(&folder).map_err(file("guard", &folder))?;
+        let mut cluster = Cluster { bin, folder, user: None, port: 0, password, server: None, _guard: guard };
         // From here on drop cleans up.
         cluster.user = server_user(&cluster.folder)?;
         if let Some(user) = cluster.user {

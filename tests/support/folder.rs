@@ -7,9 +7,15 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 
-/// A new empty folder among the system's temporary files. Kept when the test fails.
+use tidemill::demo::guard::Guard;
+
+/// A new empty folder among the system's temporary files. Kept when its owner is dropped by a failing test; gone when the
+/// process ends without dropping it.
 #[derive(Debug)]
-pub struct Folder(PathBuf);
+pub struct Folder {
+    path: PathBuf,
+    _guard: Guard,
+}
 
 impl Folder {
     pub fn new(name: &str) -> Folder {
@@ -18,7 +24,8 @@ impl Folder {
         let path = std::env::temp_dir().join(format!("tidemill-test-{name}-{}-{count}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap_or_else(|e| panic!("cannot create {}: {e}", path.display()));
-        Folder(path)
+        let guard = Guard::over_folder(&path).expect("a shell starts");
+        Folder { path, _guard: guard }
     }
 }
 
@@ -26,16 +33,16 @@ impl Deref for Folder {
     type Target = Path;
 
     fn deref(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("kept for a look: {}", self.0.display());
+            eprintln!("kept for a look: {}", self.path.display());
         } else {
-            let _ = fs::remove_dir_all(&self.0);
+            let _ = fs::remove_dir_all(&self.path);
         }
     }
 }

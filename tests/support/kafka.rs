@@ -1,6 +1,7 @@
 //! A real Apache Kafka cluster for tests, and the eyes to read what is really in it.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -22,6 +23,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
+use rdkafka::error::KafkaResult;
 use rdkafka::message::Headers;
 use rdkafka::message::Message;
 use tidemill::demo::ports::free_port;
@@ -181,6 +183,8 @@ impl Kafka {
             let found = metadata.topics()[0].partitions();
             (found.len() == partitions as usize && found.iter().all(|p| p.leader() > 0)).then_some(())
         });
+        // A broker learns that it leads a little later than the metadata says so.
+        self.bounds(name);
     }
 
     /// Returns when the topic's name is free again.
@@ -197,22 +201,19 @@ impl Kafka {
     pub fn delete_records(&self, topic: &str, partition: i32, offset: i64) {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset that Kafka can hold");
-        let list = wait(self.admin.delete_records(&list, &options())).expect("the broker answers");
-        for element in list.elements() {
-            element.error().unwrap_or_else(|e| panic!("records of {topic}[{partition}] cannot be deleted: {e}"));
-        }
+        patiently(&format!("deleted records of {topic}[{partition}]"), || {
+            let answer = wait(self.admin.delete_records(&list, &options()))?;
+            answer.elements().iter().try_for_each(|e| e.error())
+        });
     }
 
     /// First and next offset of every partition.
     pub fn bounds(&self, topic: &str) -> BTreeMap<i32, (i64, i64)> {
-        let metadata = self.admin.inner().fetch_metadata(Some(topic), ANSWER).expect("the broker answers");
+        let client = self.admin.inner();
+        let metadata = patiently("metadata", || client.fetch_metadata(Some(topic), ANSWER));
         let partitions = metadata.topics()[0].partitions().iter().map(|p| p.id());
-        partitions
-            .map(|p| {
-                let bounds = self.admin.inner().fetch_watermarks(topic, p, ANSWER);
-                (p, bounds.unwrap_or_else(|e| panic!("no offsets of {topic}[{p}]: {e}")))
-            })
-            .collect()
+        let bounds = |p| patiently(&format!("offsets of {topic}[{p}]"), || client.fetch_watermarks(topic, p, ANSWER));
+        partitions.map(|p| (p, bounds(p))).collect()
     }
 
     /// Next offset of every partition, markers of transactions counted.
@@ -228,7 +229,7 @@ impl Kafka {
         for partition in self.bounds(topic).into_keys() {
             list.add_partition(topic, partition);
         }
-        let list = consumer.committed_offsets(list, ANSWER).expect("the coordinator answers");
+        let list = patiently("committed offsets", || consumer.committed_offsets(list.clone(), ANSWER));
         let found = list.elements().into_iter().filter_map(|e| match e.offset() {
             Offset::Offset(offset) => Some((e.partition(), Committed { offset, metadata: e.metadata().to_owned() })),
             _ => None,
@@ -254,19 +255,25 @@ impl Kafka {
             list.add_partition_offset(topic, *partition, Offset::Offset(*first)).expect("an offset from Kafka");
         }
         consumer.assign(&list).expect("an assignment is taken");
-        let (mut records, mut open) = (vec![], bounds.len());
-        let mut deadline = Instant::now() + PATIENCE;
-        while open > 0 {
+        let (mut records, mut open) = (vec![], bounds.into_keys().collect::<BTreeSet<_>>());
+        let (mut deadline, mut last) = (Instant::now() + PATIENCE, None);
+        while !open.is_empty() {
             match consumer.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) => records.push(record(&message)),
-                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
-                Some(Err(error)) => panic!("topic {topic} cannot be read: {error}"),
-                None => {
-                    assert!(Instant::now() < deadline, "topic {topic} cannot be read to its end\n{}", self.logs());
-                    continue;
+                Some(Ok(message)) => {
+                    records.push(record(&message));
+                    deadline = Instant::now() + PATIENCE;
                 }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    open.remove(&partition);
+                }
+                // A lost connection or a moved leader; the client goes on by itself.
+                Some(Err(error)) => last = Some(error),
+                None => assert!(
+                    Instant::now() < deadline,
+                    "topic {topic} cannot be read to its end: {last:?}\n{}",
+                    self.logs()
+                ),
             }
-            deadline = Instant::now() + PATIENCE;
         }
         records.sort_by_key(|r| (r.partition, r.offset));
         records
@@ -293,6 +300,18 @@ pub fn client(bootstrap: &str) -> ClientConfig {
     // Connection errors are what many tests are about; librdkafka would print each.
     config.set("log_level", "2");
     config
+}
+
+/// Asks again while a leader or coordinator moves or comes up.
+fn patiently<T>(what: &str, mut ask: impl FnMut() -> KafkaResult<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(error) => assert!(Instant::now() < deadline, "no {what} within {PATIENCE:?}: {error}"),
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn record<M: Message>(message: &M) -> Record {
