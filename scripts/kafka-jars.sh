@@ -26,7 +26,7 @@ fresh=$home/libs.$$
 trap 'rm -rf "$fresh"' EXIT
 mkdir -p "$home"
 echo "kafka-jars: fetching the broker into $home/libs" >&2
-mvn -q -B -f "$pom" dependency:copy-dependencies -DoutputDirectory="$fresh" -DincludeScope=runtime >&2
+mvn -q -B -Dstyle.color=never -f "$pom" dependency:copy-dependencies -DoutputDirectory="$fresh" -DincludeScope=runtime >&2
 ls "$fresh"/kafka_2.13-*.jar >/dev/null
 # Put in place whole, and stamped last: an interrupted run leaves nothing that looks finished.
 rm -rf "$home/libs"

@@ -14,6 +14,8 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use bytes::Bytes;
+use futures_util::SinkExt;
 use rdkafka::Offset;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::BaseConsumer;
@@ -159,6 +161,28 @@ async fn a_commit_is_cut_before_or_after_it_happened() {
         }
         assert_eq!(proxy.fired(), fired + 1);
         assert_eq!(rows("cut").await, stored, "{fault:?}");
+    }
+}
+
+/// The writer's way: COPY, its end and the COMMIT are sent without waiting for answers in between.
+#[tokio::test]
+async fn a_commit_right_behind_a_copy_is_found() {
+    let proxy = Proxy::postgres(postgres());
+    connect(postgres()).await.batch_execute("CREATE TABLE copied (n int8)").await.unwrap();
+    for (fault, stored) in [(Fault::CutBefore, 0), (Fault::CutAfter, 2_000)] {
+        let client = connect(proxy.address()).await;
+        client.batch_execute("BEGIN").await.unwrap();
+        let copy = client.copy_in("COPY copied FROM STDIN").await.unwrap();
+        let mut copy = std::pin::pin!(copy);
+        proxy.on_commit(0, fault);
+        for n in 0..2_000 {
+            copy.as_mut().feed(Bytes::from(format!("{n}\n"))).await.unwrap();
+        }
+        let (copied, committed) = tokio::join!(copy.finish(), client.batch_execute("COMMIT"));
+        assert!(committed.is_err(), "{fault:?}");
+        // The COPY has a round of its own, whose answer is delivered; a cut connection may lose it all the same.
+        assert!(copied.is_ok() || fault == Fault::CutBefore, "{fault:?}: {copied:?}");
+        assert_eq!(rows("copied").await, stored, "{fault:?}");
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Session {
     portals: HashMap<Vec<u8>, String>,
     /// Rounds that the client has closed so far: each is answered by one "ready for query".
     rounds: u64,
+    /// Those closed by a Sync since the last Execute: if that began a COPY from the client, the server ignored them.
+    loose: u64,
     answered: u64,
 }
 
@@ -81,7 +83,7 @@ impl Session {
         let body = &message[5..];
         let statement = match message[0] {
             b'Q' => {
-                self.rounds += 1;
+                (self.rounds, self.loose) = (self.rounds + 1, 0);
                 Some(text(until_nul(body).0))
             }
             b'P' => {
@@ -95,9 +97,17 @@ impl Session {
                 self.portals.insert(portal.to_vec(), statement);
                 None
             }
-            b'E' => self.portals.get(until_nul(body).0).cloned(),
+            b'E' => {
+                self.loose = 0;
+                self.portals.get(until_nul(body).0).cloned()
+            }
             b'S' | b'F' => {
-                self.rounds += 1;
+                (self.rounds, self.loose) = (self.rounds + 1, self.loose + 1);
+                None
+            }
+            // CopyDone, CopyFail.
+            b'c' | b'f' => {
+                (self.rounds, self.loose) = (self.rounds - self.loose, 0);
                 None
             }
             _ => None,
