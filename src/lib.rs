@@ -6,6 +6,7 @@ pub mod adapters;
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod pipeline;
 pub mod ports;

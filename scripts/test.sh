@@ -1,0 +1,49 @@
+#!/bin/bash
+# Runs every check and every test, says what was left out, and ends with "N passed, N failed".
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 2
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+broken=()
+
+step() { # step NAME COMMAND...: what fails is counted, and the next step runs all the same
+    local name=$1
+    shift
+    echo "== $name"
+    "$@" || broken+=("$name")
+}
+
+tests() {
+    # Colours would hide the lines that are counted below.
+    cargo --color never test --no-fail-fast 2>&1 | tee "$log"
+}
+
+step "formatting: cargo fmt --check" cargo fmt --check
+step "lints: cargo clippy" cargo clippy --all-targets -- -D warnings
+step "the Kafka broker's jars" scripts/kafka-jars.sh
+step "tests: cargo test" tests
+
+read -r passed failed left_out < <(awk '
+    /^test result: / {
+        for (i = 1; i < NF; i++) {
+            if ($(i + 1) == "passed;") p += $i
+            if ($(i + 1) == "failed;") f += $i
+            if ($(i + 1) == "ignored;") l += $i
+        }
+    }
+    END { print p + 0, f + 0, l + 0 }' "$log")
+
+echo
+for name in "${broken[@]}"; do
+    echo "failed: $name"
+    # The failed tests are counted one by one; a step, or a test program that never came to its result, counts as one.
+    if [[ $name != tests:* || $failed -eq 0 ]]; then
+        failed=$((failed + 1))
+    fi
+done
+sed -n 's/^test \(.*\) \.\.\. FAILED$/failed: \1/p' "$log"
+sed -n 's/^test \(.*\) \.\.\. ignored/left out: \1/p' "$log"
+[[ $left_out -gt 0 ]] || echo "left out: nothing"
+echo "$passed passed, $failed failed"
+[[ $failed -eq 0 && ${#broken[@]} -eq 0 ]]
