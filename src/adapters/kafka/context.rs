@@ -75,7 +75,7 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        self.served();
+        drop(self.served());
         log_line(level, facility, text);
     }
 

@@ -31,9 +31,9 @@ impl Scout {
         let share = count.div_ceil(lanes.max(1)) as i64;
         let mut batch = Batch::default();
         for (topic, facts) in topics.iter().enumerate() {
-            let room = count - batch.records.len().min(count);
             let got = self.newest(topic as u16, facts.partitions, share, end)?;
             for (lane, records) in got {
+                let room = count - batch.records.len().min(count);
                 append(&mut batch, lane, &records, room.min(share as usize));
             }
         }
