@@ -10,7 +10,6 @@ use rdkafka::Message;
 use rdkafka::Offset;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::BaseConsumer;
-use rdkafka::consumer::CommitMode;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::error::KafkaResult;
@@ -20,6 +19,7 @@ use crate::adapters::kafka::client;
 use crate::adapters::kafka::context::Context;
 use crate::adapters::kafka::first_offset;
 use crate::adapters::kafka::memory::MemoryPlan;
+use crate::adapters::kafka::native;
 use crate::adapters::kafka::options::Options;
 use crate::adapters::kafka::options::Problem;
 use crate::adapters::kafka::queues::Queue;
@@ -289,7 +289,7 @@ impl Broker for KafkaBroker {
         if marks.is_empty() {
             return Ok(());
         }
-        self.consumer.commit(&list, CommitMode::Async).map_err(failed("commit", Fault::Retry))
+        native::commit(self.consumer.client().native_client(), &list).map_err(failed("commit", Fault::Retry))
     }
 
     fn idle_end(&mut self, lane: Lane) -> Option<i64> {

@@ -13,6 +13,8 @@ use std::time::Duration;
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as rd;
 use rdkafka::client::NativeClient;
+use rdkafka::error::KafkaError;
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::BorrowedMessage;
 
 use crate::domain::batch::Batch;
@@ -71,6 +73,19 @@ impl<T> Drop for Owned<T> {
 
 fn owned<T>(made: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Option<Owned<T>> {
     (!made.is_null()).then_some(Owned(made, destroy))
+}
+
+/// Commits without waiting; the answer comes to the consumer's queue, and so to the context's `commit_callback`.
+///
+/// The crate's own asynchronous commit is never answered: it sets no callback, only asks for events.
+pub(super) fn commit(client: &NativeClient, list: &TopicPartitionList) -> Result<(), KafkaError> {
+    let failed = || KafkaError::ConsumerCommit(RDKafkaErrorCode::UnknownGroup);
+    // SAFETY: the client is alive; the queue is released by `Owned`.
+    let queue = owned(unsafe { rd::rd_kafka_queue_get_consumer(client.ptr()) }, rd::rd_kafka_queue_destroy)
+        .ok_or_else(failed)?;
+    // SAFETY: client, list and queue are alive; the list is copied, the queue kept; without a callback the answer is an event.
+    let code = unsafe { rd::rd_kafka_commit_queue(client.ptr(), list.ptr(), queue.0, None, ptr::null_mut()) };
+    if code == OK { Ok(()) } else { Err(KafkaError::ConsumerCommit(code.into())) }
 }
 
 /// The broker's id of a topic, as two halves; `None` when it does not tell (Kafka before 2.8, other brokers, no grant).

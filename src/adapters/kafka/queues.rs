@@ -44,9 +44,12 @@ impl Ready {
         (self.wake)();
     }
 
-    /// Moves the lanes that `keep` says yes to.
+    /// Moves the lanes that `keep` says yes to, each once.
     pub fn drain(&self, into: &mut Vec<Lane>, keep: impl Fn(&Lane) -> bool) {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        // The client's own barriers ring as well, so a lane may be here twice.
+        lanes.sort_unstable();
+        lanes.dedup();
         into.extend(lanes.drain(..).filter(keep));
     }
 }
