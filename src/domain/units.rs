@@ -62,8 +62,8 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 fn show(value: u64, units: &[(&str, u64)]) -> String {
     let mut best = units[units.len() - 1];
-    for unit in units.iter().filter(|u| value >= u.1 && value % u.1 == 0) {
-        if unit.1 > best.1 || value % best.1 != 0 {
+    for unit in units.iter().filter(|u| value >= u.1 && value.is_multiple_of(u.1)) {
+        if unit.1 > best.1 || !value.is_multiple_of(best.1) {
             best = *unit;
         }
     }
