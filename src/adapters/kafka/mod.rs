@@ -1,0 +1,16 @@
+//! The log: librdkafka behind [`crate::ports::Broker`], and the scout that asks the cluster about itself.
+
+pub mod broker;
+pub mod client;
+pub mod close;
+pub mod context;
+pub mod first_offset;
+pub mod memory;
+mod native;
+pub mod options;
+pub mod properties;
+mod queues;
+pub mod sample;
+pub mod scout;
+pub mod start_from;
+mod stats;

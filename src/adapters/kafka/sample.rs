@@ -1,0 +1,92 @@
+//! The newest records of the topics, without joining the group: what `check --sample` judges.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use std::time::Instant;
+
+use rdkafka::Message;
+use rdkafka::Offset;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+use rdkafka::error::RDKafkaErrorCode;
+
+use crate::adapters::kafka::queues::copy;
+use crate::adapters::kafka::scout::Scout;
+use crate::adapters::kafka::scout::ScoutError;
+use crate::domain::batch::Batch;
+use crate::domain::batch::Piece;
+use crate::domain::batch::Record;
+use crate::domain::batch::Span;
+use crate::domain::lane::Epoch;
+use crate::domain::lane::Lane;
+
+impl Scout {
+    /// Reads about `count` of the newest records, evenly over the partitions: one piece a partition, in log order.
+    /// Returns what it has after `within`; empty topics give an empty batch.
+    pub fn sample(&self, count: usize, within: Duration) -> Result<Batch, ScoutError> {
+        let end = Instant::now() + within;
+        let topics = self.topics()?;
+        let lanes: usize = topics.iter().map(|t| t.partitions as usize).sum();
+        let share = count.div_ceil(lanes.max(1)) as i64;
+        let mut batch = Batch::default();
+        for (topic, facts) in topics.iter().enumerate() {
+            let got = self.newest(topic as u16, facts.partitions, share, end)?;
+            for (lane, records) in got {
+                let room = count - batch.records.len().min(count);
+                append(&mut batch, lane, &records, room.min(share as usize));
+            }
+        }
+        Ok(batch)
+    }
+
+    /// The last `share` records of each partition of a topic.
+    fn newest(
+        &self,
+        topic: u16,
+        partitions: u32,
+        share: i64,
+        end: Instant,
+    ) -> Result<BTreeMap<Lane, Batch>, ScoutError> {
+        let refused = |e: KafkaError| ScoutError::NoAnswer { what: "a sample".into(), message: e.to_string() };
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions as i32 {
+            let lane = Lane { topic, partition };
+            let (low, high) = self.watermarks(lane)?;
+            if high > low {
+                let from = Offset::Offset(low.max(high - share));
+                list.add_partition_offset(self.topic(lane), partition, from).map_err(refused)?;
+            }
+        }
+        let mut open = list.count();
+        let mut got = BTreeMap::<Lane, Batch>::new();
+        self.consumer.assign(&list).map_err(refused)?;
+        while open > 0 && Instant::now() < end {
+            match self.consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => {
+                    copy(&message, got.entry(Lane { topic, partition: message.partition() }).or_default())
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+                // Retention was faster: nothing more comes from this partition.
+                Some(Err(e)) if e.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => open -= 1,
+                Some(Err(_)) | None => {}
+            }
+        }
+        self.consumer.unassign().map_err(refused)?;
+        Ok(got)
+    }
+}
+
+/// Appends the last `most` records of one partition as a piece.
+fn append(batch: &mut Batch, lane: Lane, from: &Batch, most: usize) {
+    let first = batch.records.len();
+    for record in &from.records[from.records.len().saturating_sub(most)..] {
+        let mut span = |s: Span| batch.push_bytes(s.of(&from.bytes));
+        let (payload, key, headers) = (span(record.payload), span(record.key), span(record.headers));
+        batch.records.push(Record { payload, key, headers, ..*record });
+    }
+    let Some((head, last)) = batch.records.get(first).zip(batch.records.last()) else { return };
+    let (expected, end) = (head.offset, last.offset + 1);
+    let count = (batch.records.len() - first) as u32;
+    batch.pieces.push(Piece { lane, epoch: Epoch(0), expected, end, first: first as u32, count });
+}

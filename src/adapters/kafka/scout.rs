@@ -1,0 +1,245 @@
+//! Asks the cluster about itself, at the start and for claims. Every call blocks, up to the timeout given at the start:
+//! they are meant for blocking threads. The scout is never a member of the group and never commits.
+
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::Offset;
+use rdkafka::TopicPartitionList;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::Consumer;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::adapters::kafka::broker::OpenError;
+use crate::adapters::kafka::client;
+use crate::adapters::kafka::context::log_line;
+use crate::adapters::kafka::first_offset::Commit;
+use crate::adapters::kafka::first_offset::Decision;
+use crate::adapters::kafka::first_offset::decide;
+use crate::adapters::kafka::native;
+use crate::adapters::kafka::options::Options;
+use crate::adapters::kafka::start_from::StartFrom;
+use crate::domain::fault::Fault;
+use crate::domain::lane::Lane;
+
+/// The client that asks.
+pub struct Scout {
+    pub(super) consumer: BaseConsumer<ScoutContext>,
+    pub(super) topics: Vec<String>,
+    pub(super) timeout: Duration,
+}
+
+/// Forwards log lines; errors come back from the calls themselves.
+pub(super) struct ScoutContext;
+
+impl ClientContext for ScoutContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        log_line(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "kafka", %error, reason, "the asking kafka client met an error");
+    }
+}
+
+impl ConsumerContext for ScoutContext {}
+
+/// A topic as the cluster knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TopicFacts {
+    pub name: String,
+    pub partitions: u32,
+    /// `None` when the broker does not tell.
+    pub id: Option<u128>,
+}
+
+/// Where a partition without progress row starts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FirstOffset {
+    /// Go on behind the commit of an earlier consumer of this group.
+    Adopted(i64),
+    /// As `start_from` says, or at the partition's beginning.
+    Found(i64),
+    /// An operator must decide; the text says what.
+    Park(String),
+}
+
+/// The cluster did not answer, or not what was hoped for.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoutError {
+    #[error("no such topic: {}; create it, or correct kafka.topics", .0.join(", "))]
+    NoTopics(Vec<String>),
+    #[error("kafka refuses {what}: {message}")]
+    Refused { what: String, message: String },
+    #[error("kafka did not answer {what}: {message}")]
+    NoAnswer { what: String, message: String },
+}
+
+impl ScoutError {
+    pub fn fault(&self) -> Fault {
+        match self {
+            ScoutError::NoTopics(_) | ScoutError::Refused { .. } => Fault::Stop,
+            ScoutError::NoAnswer { .. } => Fault::Retry,
+        }
+    }
+}
+
+fn asked(what: impl Into<String>) -> impl FnOnce(KafkaError) -> ScoutError {
+    use RDKafkaErrorCode as Code;
+    move |error| {
+        let (what, message) = (what.into(), error.to_string());
+        match error.rdkafka_error_code() {
+            Some(
+                Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::InvalidGroupId
+                | Code::InvalidTopic,
+            ) => ScoutError::Refused { what, message },
+            _ => ScoutError::NoAnswer { what, message },
+        }
+    }
+}
+
+impl Scout {
+    /// Makes the client; it connects by itself. `timeout` bounds every single question.
+    pub fn open(options: &Options, timeout: Duration) -> Result<Scout, OpenError> {
+        let problems = options.problems();
+        if !problems.is_empty() {
+            return Err(OpenError::Options(problems));
+        }
+        let consumer = client::asker(options).create_with_context(ScoutContext).map_err(OpenError::Client)?;
+        Ok(Scout { consumer, topics: options.topics.clone(), timeout })
+    }
+
+    /// Serves log lines that wait in the client; otherwise they would pile up for as long as the process lives.
+    pub(super) fn serve(&self) {
+        for _ in 0..100 {
+            let _ = self.consumer.poll(Duration::ZERO);
+        }
+    }
+
+    pub(super) fn topic(&self, lane: Lane) -> &str {
+        &self.topics[usize::from(lane.topic)]
+    }
+
+    fn about(&self, what: &str, lane: Lane) -> String {
+        format!("{what} of {}[{}]", self.topic(lane), lane.partition)
+    }
+
+    /// The cluster's own id.
+    pub fn cluster_id(&self) -> Result<String, ScoutError> {
+        self.serve();
+        let id = self.consumer.client().fetch_cluster_id(self.timeout).filter(|id| !id.is_empty());
+        let message = "no broker could be reached, or it has no id".to_owned();
+        id.ok_or(ScoutError::NoAnswer { what: "the cluster id".into(), message })
+    }
+
+    /// All configured topics, in the order of the configuration. Those that do not exist are named at once.
+    pub fn topics(&self) -> Result<Vec<TopicFacts>, ScoutError> {
+        self.serve();
+        let (mut found, mut missing) = (vec![], vec![]);
+        for name in &self.topics {
+            match self.partitions(name)? {
+                Some(partitions) => found.push((name, partitions)),
+                None => missing.push(name.clone()),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(ScoutError::NoTopics(missing));
+        }
+        let id = |name: &str| native::topic_id(self.consumer.client().native_client(), name, self.timeout);
+        let facts = |(name, partitions): (&String, u32)| TopicFacts { name: name.clone(), partitions, id: id(name) };
+        Ok(found.into_iter().map(facts).collect())
+    }
+
+    /// Number of partitions, or `None` for a topic that does not exist.
+    fn partitions(&self, name: &str) -> Result<Option<u32>, ScoutError> {
+        let what = || format!("the partitions of {name}");
+        let metadata = self.consumer.fetch_metadata(Some(name), self.timeout).map_err(asked(what()))?;
+        let topic = metadata.topics().iter().find(|t| t.name() == name);
+        match topic.map(|t| (t.error(), t.partitions().len())) {
+            None | Some((Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART), _)) => Ok(None),
+            Some((Some(error), _)) => Err(asked(what())(KafkaError::MetadataFetch(error.into()))),
+            Some((None, 0)) => Ok(None),
+            Some((None, count)) => Ok(Some(count as u32)),
+        }
+    }
+
+    /// What the group has committed for a partition, with its metadata.
+    pub fn committed(&self, lane: Lane) -> Result<Option<Commit>, ScoutError> {
+        self.serve();
+        let what = self.about("the committed offset", lane);
+        let mut list = TopicPartitionList::new();
+        list.add_partition(self.topic(lane), lane.partition);
+        let list = self.consumer.committed_offsets(list, self.timeout).map_err(asked(what.clone()))?;
+        let Some(offset) = first_offset_of(&list, what)? else { return Ok(None) };
+        Ok(Some(Commit { offset, metadata: native::first_metadata(&list).unwrap_or_default() }))
+    }
+
+    /// First offset in the log, and the one that the next record will get.
+    pub fn watermarks(&self, lane: Lane) -> Result<(i64, i64), ScoutError> {
+        self.serve();
+        let answer = self.consumer.fetch_watermarks(self.topic(lane), lane.partition, self.timeout);
+        answer.map_err(asked(self.about("the ends", lane)))
+    }
+
+    /// Offset of the first record with this timestamp or a later one; the end of the log when there is none.
+    pub fn offset_at(&self, lane: Lane, millis: i64) -> Result<i64, ScoutError> {
+        self.serve();
+        let what = self.about("the offset by time", lane);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(self.topic(lane), lane.partition, Offset::Offset(millis))
+            .map_err(asked(what.clone()))?;
+        let list = self.consumer.offsets_for_times(list, self.timeout).map_err(asked(what.clone()))?;
+        match first_offset_of(&list, what)? {
+            Some(offset) => Ok(offset),
+            None => Ok(self.watermarks(lane)?.1),
+        }
+    }
+
+    /// Where a partition without progress row starts, as a number (rule C4). `first_claim`: the source itself is new.
+    pub fn first_offset(
+        &self,
+        lane: Lane,
+        uid: &str,
+        start_from: StartFrom,
+        first_claim: bool,
+    ) -> Result<FirstOffset, ScoutError> {
+        let commit = self.committed(lane)?;
+        let start = match decide(commit.as_ref(), uid, start_from, first_claim) {
+            Decision::Adopt(offset) => return Ok(FirstOffset::Adopted(offset)),
+            Decision::Park(why) => {
+                return Ok(FirstOffset::Park(format!("{}[{}]: {why}", self.topic(lane), lane.partition)));
+            }
+            Decision::Find(start) => start,
+        };
+        Ok(FirstOffset::Found(match start {
+            StartFrom::Earliest => self.watermarks(lane)?.0,
+            StartFrom::Latest => self.watermarks(lane)?.1,
+            StartFrom::Time(millis) => self.offset_at(lane, millis)?,
+        }))
+    }
+}
+
+/// The offset in the answer's only element; `None` for "there is none" (-1 and -1001).
+fn first_offset_of(list: &TopicPartitionList, what: String) -> Result<Option<i64>, ScoutError> {
+    let elements = list.elements();
+    let Some(element) = elements.first() else { return Ok(None) };
+    element.error().map_err(asked(what))?;
+    match element.offset() {
+        Offset::Offset(offset) => Ok(Some(offset)),
+        _ => Ok(None),
+    }
+}
+
+impl fmt::Debug for Scout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scout").field("topics", &self.topics).finish_non_exhaustive()
+    }
+}
