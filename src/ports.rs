@@ -204,6 +204,9 @@ pub trait Sink: Send {
 
     /// Rises with every new connection; the writer then reads the rows that it owns (rule W7).
     fn generation(&self) -> u64;
+
+    /// Whether a group of this size goes by COPY; for metrics.
+    fn copies(&self, group: &Group) -> bool;
 }
 
 /// The answer to a claim: fetching starts at `next_offset`.

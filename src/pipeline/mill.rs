@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use crate::domain::batch::Batch;
 use crate::domain::fields::Fields;
+use crate::domain::lane::Now;
 use crate::domain::outputs::{Column, OutputSpec, Outputs};
 use crate::domain::scored::{Rows, Scored};
 use crate::domain::verdict::{Rejected, Stage, Verdict, Verdicts};
+use crate::pipeline::clock::Stopwatch;
 use crate::ports::{Decoder, Model, RowEncoder};
 
 /// What a batch cost, for metrics.
@@ -18,6 +20,9 @@ pub struct Strain {
     pub panics: u64,
     /// Runs beyond the first that it took to find guilty records.
     pub extra_runs: u64,
+    pub decode: Now,
+    pub infer: Now,
+    pub encode: Now,
 }
 
 pub struct Mill {
@@ -55,15 +60,19 @@ impl Mill {
     /// One turn: a batch in, its rows and verdicts out.
     pub fn turn(&mut self, batch: Batch) -> (Scored, Strain) {
         self.strain = Strain::default();
+        let mut watch = Stopwatch::start();
         let mut verdicts = Verdicts::default();
         verdicts.reset(batch.records.len());
         self.decode(&batch, &mut verdicts);
+        self.strain.decode = watch.lap();
         self.kept.clear();
         self.kept.extend((0..batch.records.len() as u32).filter(|r| verdicts.is_kept(*r as usize)));
         self.infer(&batch, &mut verdicts);
+        self.strain.infer = watch.lap();
         let mut rows = Rows::default();
         rows.reset(batch.records.len());
         self.encode(&batch, &mut rows, &mut verdicts);
+        self.strain.encode = watch.lap();
         (Scored { batch, verdicts, rows }, self.strain)
     }
 

@@ -32,6 +32,8 @@ pub struct Intake {
     pub closed_bytes: Counter,
     /// The configured `wait` ended.
     pub closed_wait: Counter,
+    /// All permits were out.
+    pub closed_permits: Counter,
     /// Drain or revoke wanted it out.
     pub closed_drain: Counter,
     pub batch_rows: Histogram,
@@ -127,6 +129,7 @@ impl Intake {
             closed_rows: closed("rows"),
             closed_bytes: closed("bytes"),
             closed_wait: closed("wait"),
+            closed_permits: closed("permits"),
             closed_drain: closed("drain"),
             batch_rows: r.histogram("tidemill_intake_batch_rows", &[]),
             batch_fill: r.histogram("tidemill_intake_batch_fill_ratio", &[]),

@@ -26,7 +26,7 @@ pub struct Status {
     pub bytes_in_flight: u64,
     pub batches_in_flight: u64,
     pub lanes: Vec<LaneStatus>,
-    /// Why nothing is taken, if so: machine-readable word and text.
+    /// Why nothing is taken, if so: machine-readable word and text. What holds single lanes back is said there.
     pub reasons: Vec<(&'static str, String)>,
     pub limit_records: u64,
     pub limit_bytes: u64,
@@ -48,11 +48,6 @@ impl Intake {
         }
         if self.drain.is_some() {
             reasons.push(("draining", "the process is stopping".to_owned()));
-        }
-        for (lane, custody) in &self.lanes {
-            if let Some(cause) = custody.cause() {
-                reasons.push(("partition", format!("{lane}: {cause}")));
-            }
         }
         Status {
             totals: self.totals.clone(),

@@ -1,0 +1,217 @@
+//! Builds the threads and tasks of a pipeline from its parts, and is the only place that knows their order.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::batch::Batch;
+use crate::domain::lane::Owner;
+use crate::domain::scored::ScoredPiece;
+use crate::pipeline::clock::{Clock, Dice};
+use crate::pipeline::drive::Drive;
+use crate::pipeline::errands::{AT_ONCE, Errands};
+use crate::pipeline::intake::{Intake, Outcome, Settings, Status};
+use crate::pipeline::intake_thread::IntakeThread;
+use crate::pipeline::mailbox::{Mailbox, WorkQueue};
+use crate::pipeline::message::{Message, ToWriter, writer_of};
+use crate::pipeline::mill::Mill;
+use crate::pipeline::publish::Names;
+use crate::pipeline::writer::{Writer, options::Options as WriterOptions};
+use crate::ports::{Broker, Claims, Sink};
+use crate::telemetry::health::{Beat, Health};
+use crate::telemetry::metrics::{self, Metrics};
+use crate::telemetry::snapshot::Published;
+
+/// All parts of a pipeline.
+pub struct Parts<B> {
+    pub settings: Settings,
+    pub writer: WriterOptions,
+    pub broker: B,
+    pub mill: Mill,
+    /// One for each writer.
+    pub sinks: Vec<Box<dyn Sink>>,
+    pub claims: Arc<dyn Claims>,
+    /// Longest wait for one claim.
+    pub claim_deadline: Duration,
+    pub owner: Owner,
+    pub dice: Dice,
+    pub clock: Clock,
+    pub metrics: Metrics,
+    pub health: Arc<Health>,
+    pub published: Arc<Published>,
+    pub names: Names,
+    pub wake: Waker,
+    pub runtime: Handle,
+}
+
+/// Wakes the intake thread from anywhere, also before it exists.
+#[derive(Clone, Default)]
+pub struct Waker(Arc<OnceLock<Thread>>);
+
+impl Waker {
+    pub fn wake(&self) {
+        if let Some(thread) = self.0.get() {
+            thread.unpark();
+        }
+    }
+}
+
+/// A pipeline that runs.
+pub struct Running<B> {
+    home: Arc<Mailbox<Message>>,
+    /// Comes once, when intake has ended; the client is to be closed under a watchdog.
+    pub ended: oneshot::Receiver<(Outcome, Status, B)>,
+    mill: Arc<WorkQueue<Batch>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl<B> Running<B> {
+    /// Begins to drain; `ended` answers within the budget.
+    pub fn drain(&self) {
+        self.home.push(Message::Drain);
+    }
+
+    /// After `ended`: lets the other threads and tasks go.
+    pub async fn stop(self, patience: Duration) {
+        self.mill.close();
+        self.stop.cancel();
+        self.tasks.close();
+        // What does not end in time dies with the process; nothing of it is needed any more.
+        let _ = tokio::time::timeout(patience, self.tasks.wait()).await;
+    }
+}
+
+/// Starts everything.
+///
+/// # Errors
+/// When a thread cannot be made.
+pub fn start<B: Broker + Send + 'static>(parts: Parts<B>) -> std::io::Result<Running<B>> {
+    let waker = parts.wake.clone();
+    let wake = waker.clone();
+    let bound = 4 * parts.settings.intake.in_flight_records as usize + 65_536;
+    let home = Arc::new(Mailbox::new(bound, move || wake.wake()));
+    let workers = parts.settings.workers;
+    let mill_queue = Arc::new(WorkQueue::new(2 * workers + 1));
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let mut dice = parts.dice;
+
+    let mut writers = vec![];
+    for (i, sink) in parts.sinks.into_iter().enumerate() {
+        let notify = Arc::new(Notify::new());
+        let bell = notify.clone();
+        let mailbox = Arc::new(Mailbox::new(bound, move || bell.notify_one()));
+        writers.push(mailbox.clone());
+        let writer = Writer::new(i, parts.owner, parts.writer.clone(), Dice::seeded(dice.next()));
+        let beat = parts.health.stage(&format!("writer-{i}"));
+        let (home, stop, metrics) = (home.clone(), stop.clone(), parts.metrics.writer.clone());
+        let drive = Drive { writer, sink, mailbox, notify, home: home.clone(), clock: parts.clock, metrics, beat, stop };
+        // A task of its own watches it, since a panic must stop the pipeline and not only one task.
+        let task = tasks.spawn_on(drive.run(), &parts.runtime);
+        tasks.spawn_on(
+            async move {
+                if task.await.is_err_and(|e| e.is_panic()) {
+                    home.push(Message::Failed(format!("writer {i} broke an invariant; see the log")));
+                }
+            },
+            &parts.runtime,
+        );
+    }
+
+    for i in 0..workers {
+        let thread = MillThread {
+            mill: parts.mill.fork(),
+            queue: mill_queue.clone(),
+            writers: writers.clone(),
+            home: home.clone(),
+            metrics: parts.metrics.mill.clone(),
+            beat: parts.health.stage(&format!("mill-{i}")),
+            clock: parts.clock,
+        };
+        thread::Builder::new().name(format!("mill-{i}")).spawn(move || thread.run())?;
+    }
+    parts.metrics.mill.threads.set(workers as f64);
+
+    let errands = Errands {
+        claims: parts.claims,
+        home: home.clone(),
+        runtime: parts.runtime.clone(),
+        tasks: tasks.clone(),
+        slots: Arc::new(Semaphore::new(AT_ONCE)),
+        clock: parts.clock,
+        metrics: parts.metrics.claims.clone(),
+        deadline: parts.claim_deadline,
+    };
+    let thread = IntakeThread {
+        rows_max: parts.settings.batch.rows_max,
+        intake: Intake::new(parts.settings, Dice::seeded(dice.next())),
+        broker: parts.broker,
+        home: home.clone(),
+        mill: mill_queue.clone(),
+        writers,
+        errands,
+        clock: parts.clock,
+        metrics: parts.metrics.intake.clone(),
+        published: parts.published,
+        names: parts.names,
+        beat: parts.health.stage("intake"),
+    };
+    let (end, ended) = oneshot::channel();
+    let handle = thread::Builder::new().name("intake".to_owned()).spawn(move || {
+        // A receiver that is gone means that the process is leaving anyway.
+        let _ = end.send(thread.run());
+    })?;
+    // Nobody else sets it: one pipeline a waker.
+    let _ = waker.0.set(handle.thread().clone());
+    waker.wake();
+    Ok(Running { home, ended, mill: mill_queue, stop, tasks })
+}
+
+/// One mill thread.
+struct MillThread {
+    mill: Mill,
+    queue: Arc<WorkQueue<Batch>>,
+    writers: Vec<Arc<Mailbox<ToWriter>>>,
+    home: Arc<Mailbox<Message>>,
+    metrics: metrics::Mill,
+    beat: Arc<Beat>,
+    clock: Clock,
+}
+
+impl MillThread {
+    fn run(mut self) {
+        let home = self.home.clone();
+        // Records that panic are caught inside the mill; what gets here is a bug of ours.
+        if catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            home.push(Message::Failed("a mill thread broke an invariant; see the log".into()));
+        }
+    }
+
+    fn work(&mut self) {
+        while let Some(batch) = self.queue.pop() {
+            self.beat.turn(self.clock.now(), true, None);
+            let full = batch.full;
+            let (scored, strain) = self.mill.turn(batch);
+            self.metrics.decode.record(strain.decode.as_secs_f64());
+            self.metrics.infer.record(strain.infer.as_secs_f64());
+            self.metrics.encode.record(strain.encode.as_secs_f64());
+            self.metrics.panics.increment(strain.panics);
+            self.metrics.bisections.increment(strain.extra_runs);
+            let scored = Arc::new(scored);
+            for index in 0..scored.batch.pieces.len() {
+                let writer = writer_of(scored.batch.pieces[index].lane, self.writers.len());
+                let piece = ScoredPiece { scored: scored.clone(), index, refused: BTreeMap::new() };
+                self.writers[writer].push(ToWriter::Piece { piece, full });
+            }
+            self.home.push(Message::WorkerFree);
+            self.beat.turn(self.clock.now(), false, None);
+        }
+    }
+}
