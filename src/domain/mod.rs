@@ -6,4 +6,5 @@ pub mod fields;
 pub mod lane;
 pub mod outputs;
 pub mod scored;
+pub mod units;
 pub mod verdict;
