@@ -17,6 +17,8 @@ mod parser;
 pub mod path;
 mod policy;
 mod rfc3339;
+#[cfg(test)]
+mod samples;
 mod schema;
 mod skip;
 mod table;
