@@ -26,9 +26,9 @@ mod table;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use self::error::Error;
 use self::decoder::Records;
 use self::decoder::Rules;
+pub use self::error::Error;
 use self::json::Json;
 use self::leaf::Want;
 use self::options::Format;

@@ -71,9 +71,7 @@ impl SkipRules {
         let rule = self.before.iter().find(|rule| {
             let value = match &rule.header {
                 None => batch.key(record),
-                Some(name) => {
-                    batch.headers(record).filter(|(n, _)| n == name).last().and_then(|(_, value)| value)
-                }
+                Some(name) => batch.headers(record).filter(|(n, _)| n == name).last().and_then(|(_, value)| value),
             };
             match &rule.test {
                 BytesTest::Absent(absent) => value.is_none() == *absent,

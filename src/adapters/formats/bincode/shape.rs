@@ -60,8 +60,7 @@ impl Open<'_> {
 /// # Errors
 /// [`Error::Field`] for a path that the list does not have, or whose type can never become what is wanted.
 pub fn compile(schema: &Schema, wanted: &[Want]) -> Result<Cell, Error> {
-    let open: Vec<Open> =
-        wanted.iter().enumerate().map(|(slot, want)| Open { slot, want, rest: &want.path }).collect();
+    let open: Vec<Open> = wanted.iter().enumerate().map(|(slot, want)| Open { slot, want, rest: &want.path }).collect();
     cell(&Type::Struct(schema.fields.clone()), &open)
 }
 

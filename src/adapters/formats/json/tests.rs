@@ -150,13 +150,68 @@ fn many_wants() -> Vec<Want> {
 }
 
 const TOKENS: [&[u8]; 62] = [
-    b"\"", b"\\", b"{", b"}", b"[", b"]", b",", b":", b"null", b"true", b"false", b"0", b"-", b".", b"e", b"E", b"+",
-    b"1e5", b"\\u00e9", b"\\ud83d\\ude00", b"\\ud800", b"\xc3\xa9", b"\xff", b"\xed\xa0\x80", b" ", b"\n", b"\0",
-    b"\x1f", b"\x7f", b"{}", b"[]", b"\"country\":", b"\"card\":", b",\"id\":\"x\"", b"99999999", b"1e999", b"-0",
-    b"0.00000000000000000000001", b"9007199254740993", b"9223372036854775807", b"-9223372036854775808",
-    b"9223372036854775808", b"18446744073709551616", b"DE", b"Z", b"/", b"'", b"{\"price\":3},", b"[1],",
-    b"\"items\":[", b"\"card\":null,", b"\"card\":{\"bin\":7},", b"\"c\\u006funtry\":", b"\"a\\\"b\"", b"\"\"",
-    b"\"\":\"empty\",", b"2.5e-3", b"1.0", b"3e2", b"\"2024-02-29T23:59:60.25+01:00\"", b"\\t", b"\t",
+    b"\"",
+    b"\\",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"null",
+    b"true",
+    b"false",
+    b"0",
+    b"-",
+    b".",
+    b"e",
+    b"E",
+    b"+",
+    b"1e5",
+    b"\\u00e9",
+    b"\\ud83d\\ude00",
+    b"\\ud800",
+    b"\xc3\xa9",
+    b"\xff",
+    b"\xed\xa0\x80",
+    b" ",
+    b"\n",
+    b"\0",
+    b"\x1f",
+    b"\x7f",
+    b"{}",
+    b"[]",
+    b"\"country\":",
+    b"\"card\":",
+    b",\"id\":\"x\"",
+    b"99999999",
+    b"1e999",
+    b"-0",
+    b"0.00000000000000000000001",
+    b"9007199254740993",
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b"18446744073709551616",
+    b"DE",
+    b"Z",
+    b"/",
+    b"'",
+    b"{\"price\":3},",
+    b"[1],",
+    b"\"items\":[",
+    b"\"card\":null,",
+    b"\"card\":{\"bin\":7},",
+    b"\"c\\u006funtry\":",
+    b"\"a\\\"b\"",
+    b"\"\"",
+    b"\"\":\"empty\",",
+    b"2.5e-3",
+    b"1.0",
+    b"3e2",
+    b"\"2024-02-29T23:59:60.25+01:00\"",
+    b"\\t",
+    b"\t",
 ];
 
 /// An event that is whole, with arrays, wide objects and escapes in some.
@@ -164,7 +219,8 @@ fn whole(rng: &mut Rng, number: usize) -> Vec<u8> {
     let mut text = samples::payment(rng, number);
     text.pop();
     if rng.below(2) == 0 {
-        text += r#","items":[{"price":1.25,"tags":["a"]},{"price":2},{"tags":["x","yé\n","z"]},4],"matrix":[[1],[2,3]]"#;
+        text +=
+            r#","items":[{"price":1.25,"tags":["a"]},{"price":2},{"tags":["x","yé\n","z"]},4],"matrix":[[1],[2,3]]"#;
     }
     if rng.below(4) == 0 {
         let keys: Vec<String> = (0..rng.below(60)).map(|i| format!("\"k{i}\":{}", rng.below(1000))).collect();
@@ -370,12 +426,47 @@ fn stated_rules_hold() {
 fn what_is_not_json_is_refused() {
     let mut rig = Rig::of(&[("a", FieldKind::Number), ("o.x", FieldKind::Text)]);
     let bad: &[&[u8]] = &[
-        b"", b" ", b"null", b"[]", b"1", b"{", b"{}x", b"{}{}", b"{}\0", b"{\"a\":NaN}", b"{\"a\":Infinity}",
-        b"{\"a\":-Infinity}", b"{\"a\":1e309}", b"{\"z\":1e309}", b"{\"a\":01}", b"{\"a\":1.}", b"{\"a\":.5}",
-        b"{\"a\":+1}", b"{\"a\":1,}", b"{\"a\"}", b"{a:1}", b"{'a':1}", b"{\"z\":\"\\ud800\"}", b"{\"z\":\"\\udc00\"}",
-        b"{\"z\":\"\\ud800\\u0041\"}", b"{\"z\":\"\\x41\"}", b"{\"z\":\"\x1f\"}", b"{\"z\":\"", b"{\"z\":[1,]}",
-        b"{\"z\":[1 2]}", b"{\"z\":tru}", b"{\"z\":nulL}", b"\xef\xbb\xbf{}", b"{\"a\":0x10}", b"{\"a\":--1}",
-        b"{\"a\":1e}", b"{\"a\":1.2.3}", b"{\"a\":-}", b"{\"z\":[}", b"{\"z\":{]}", b"{\"\\ud800\":1}",
+        b"",
+        b" ",
+        b"null",
+        b"[]",
+        b"1",
+        b"{",
+        b"{}x",
+        b"{}{}",
+        b"{}\0",
+        b"{\"a\":NaN}",
+        b"{\"a\":Infinity}",
+        b"{\"a\":-Infinity}",
+        b"{\"a\":1e309}",
+        b"{\"z\":1e309}",
+        b"{\"a\":01}",
+        b"{\"a\":1.}",
+        b"{\"a\":.5}",
+        b"{\"a\":+1}",
+        b"{\"a\":1,}",
+        b"{\"a\"}",
+        b"{a:1}",
+        b"{'a':1}",
+        b"{\"z\":\"\\ud800\"}",
+        b"{\"z\":\"\\udc00\"}",
+        b"{\"z\":\"\\ud800\\u0041\"}",
+        b"{\"z\":\"\\x41\"}",
+        b"{\"z\":\"\x1f\"}",
+        b"{\"z\":\"",
+        b"{\"z\":[1,]}",
+        b"{\"z\":[1 2]}",
+        b"{\"z\":tru}",
+        b"{\"z\":nulL}",
+        b"\xef\xbb\xbf{}",
+        b"{\"a\":0x10}",
+        b"{\"a\":--1}",
+        b"{\"a\":1e}",
+        b"{\"a\":1.2.3}",
+        b"{\"a\":-}",
+        b"{\"z\":[}",
+        b"{\"z\":{]}",
+        b"{\"\\ud800\":1}",
     ];
     for event in bad {
         assert_eq!(rig.reason(event), "bad_json", "{}", event.escape_ascii());
@@ -441,9 +532,8 @@ fn every_prefix_and_every_byte_is_survived() {
 
 #[test]
 fn bad_wishes_are_named() {
-    let wish = |path: Vec<Step>, kind| {
-        Json::new(&[Want { path, kind }], 64).err().map(|e| e.to_string()).unwrap_or_default()
-    };
+    let wish =
+        |path: Vec<Step>, kind| Json::new(&[Want { path, kind }], 64).err().map(|e| e.to_string()).unwrap_or_default();
     assert_eq!(wish(vec![Step::Index(0)], None), "field `[0]`: the path must begin with a key: an event is an object");
     let twice = FieldKind::Category(vec!["a".into(), "a".into()]);
     assert_eq!(wish(vec![Step::Key("x".into())], Some(twice)), "field `x`: the category `a` is listed twice");
