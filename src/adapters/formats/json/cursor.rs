@@ -47,7 +47,10 @@ impl Cursor<'_, '_> {
 
     #[inline(always)]
     pub fn load<const N: usize>(&self, i: u32) -> Read<[u8; N]> {
-        self.bytes.get(i as usize..).and_then(|b| b.first_chunk::<N>()).copied().ok_or(Bad::Syntax)
+        match self.bytes.get(i as usize..i as usize + N).and_then(|b| b.first_chunk::<N>()) {
+            Some(chunk) => Ok(*chunk),
+            None => Err(Bad::Syntax),
+        }
     }
 
     #[inline(always)]

@@ -30,18 +30,14 @@ impl Cursor<'_, '_> {
     #[inline(always)]
     pub fn text(&mut self) -> Read<Found> {
         let start = self.i;
-        let first = self.word(start)?;
-        let hit = special(first);
-        self.seen |= first;
-        let end = if hit != 0 {
-            start + (hit.trailing_zeros() >> 3)
-        } else {
-            let second = self.word(start + 8)?;
-            let hit = special(second);
-            self.seen |= second;
-            // without a hit this is the byte after both words, which is not known to be anything
-            start + 8 + (hit.trailing_zeros() >> 3)
-        };
+        let both = u128::from_le_bytes(self.load::<16>(start)?);
+        let (first, second) = (both as u64, (both >> 64) as u64);
+        self.seen |= first | second;
+        let (near, far) = (special(first), special(second));
+        // lengths differ from text to text: a choice is cheaper than a branch. Without any hit this is byte 16, which is
+        // as good as any other to look at.
+        let far = 8 + (far.trailing_zeros() >> 3);
+        let end = start + if near != 0 { near.trailing_zeros() >> 3 } else { far };
         if self.at(end) == b'"' {
             self.i = end + 1;
             return Ok(Found { start, end, escaped: false });
