@@ -70,8 +70,10 @@ fn speed_of_payments() {
     println!("{bytes} bytes an event; best, median ns: {ours:?}; serde_json Value: {theirs:?}");
 }
 
+type Headers<'a> = &'a [(&'a str, Option<&'a str>)];
+
 /// A record: payload, key, headers.
-type Raw<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, &'a [(&'a str, Option<&'a str>)]);
+type Raw<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, Headers<'a>);
 
 fn batch(records: &[Raw<'_>]) -> Batch {
     let mut batch = samples::batch(records.iter().map(|r| r.0));
@@ -208,7 +210,7 @@ fn skip_rules_apply_in_their_order() {
     let mut decoder = json(&skips, &wanted);
     let good = r#"{"payment":{"amount":1}}"#;
     let key = Some(&b"k"[..]);
-    let cases: &[(&str, Option<&[u8]>, &[(&str, Option<&str>)], &str)] = &[
+    let cases: &[(&str, Option<&[u8]>, Headers<'_>, &str)] = &[
         (good, key, &[], "keep"),
         (r#"{"kind":"refund"}"#, key, &[], "skip 0"),
         (r#"{"kind":"v\u006fid"}"#, key, &[], "skip 0"),
