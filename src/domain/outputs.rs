@@ -17,6 +17,8 @@ pub enum OutputKind {
 pub struct OutputSpec {
     pub name: String,
     pub kind: OutputKind,
+    /// A NaN or an infinity is stored; else it rejects its record.
+    pub nan_allowed: bool,
 }
 
 /// One output column; row `i` belongs to the `i`-th record that was scored.
