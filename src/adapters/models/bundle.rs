@@ -142,7 +142,7 @@ impl Bundle {
             operators: graph.operators.clone(),
             parameters: graph.parameters,
             file_bytes: onnx.len(),
-            plan_bytes: plans.bytes(),
+            plan_bytes: plans.bytes(&graph),
             row_bytes: plans.row_bytes(&graph.batch) + features.width() * size_of::<f32>(),
             single_plan: plans.single.is_some(),
         };

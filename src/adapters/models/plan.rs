@@ -43,16 +43,13 @@ impl Plans {
         Ok(Plans { any, single })
     }
 
-    /// Memory of weights and trees, in bytes: both plans hold their own packed matrices, the trees are shared.
-    pub fn bytes(&self) -> usize {
-        let plans = std::iter::once(&self.any).chain(&self.single);
-        let consts: usize = plans
-            .flat_map(|p| p.model().nodes())
-            .filter_map(|n| n.op_as::<tract_onnx::tract_core::ops::konst::Const>())
-            .map(|c| c.val().len() * c.val().datum_type().size_of())
-            .sum();
-        let trees: usize = self.any.model().nodes().iter().filter_map(|n| forest(n)).map(|f| f.bytes()).sum();
-        consts + trees
+    /// Memory of weights and trees, in bytes: each plan packs the weights for its own kernels, the trees are shared.
+    pub fn bytes(&self, graph: &Graph) -> usize {
+        let nodes = graph.typed.nodes();
+        let consts = nodes.iter().filter_map(|n| n.op_as::<tract_onnx::tract_core::ops::konst::Const>());
+        let weights: usize = consts.map(|c| c.val().len() * c.val().datum_type().size_of()).sum();
+        let trees: usize = nodes.iter().filter_map(forest).map(|f| f.bytes()).sum();
+        weights * (1 + usize::from(self.single.is_some())) + trees
     }
 
     /// Memory that one row takes while it passes through, in bytes: all intermediate tensors.

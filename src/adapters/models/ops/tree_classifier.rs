@@ -144,8 +144,7 @@ impl TreeClassifier {
             (Transform::Probit, _) => [probit(score), 0.0],
             (_, true) => [1.0 - score, score],
             (Transform::Logistic, false) => [logistic(-score), logistic(score)],
-            (_, false) if wins => [-score, score],
-            (_, false) => [score, -score],
+            (_, false) => [-score, score],
         });
         usize::from(wins)
     }
