@@ -9,7 +9,9 @@ pub enum OutputKind {
     /// A class label or other text.
     Label,
     /// A fixed number of `f32` a record.
-    Reals { width: usize },
+    Reals {
+        width: usize,
+    },
 }
 
 /// An output that becomes a column of the result table.
@@ -28,8 +30,14 @@ pub enum Column {
     Integer(Vec<i64>),
     Boolean(Vec<bool>),
     /// Texts behind each other; `ends[i]` is where the `i`-th one ends.
-    Label { bytes: Vec<u8>, ends: Vec<u32> },
-    Reals { width: usize, values: Vec<f32> },
+    Label {
+        bytes: Vec<u8>,
+        ends: Vec<u32>,
+    },
+    Reals {
+        width: usize,
+        values: Vec<f32>,
+    },
 }
 
 impl Column {

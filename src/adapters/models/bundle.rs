@@ -128,9 +128,12 @@ impl Bundle {
                 tensors.push(&output.tensor);
             }
         }
-        let graph = graph::read(&onnx, manifest.input.tensor.as_deref(), features.width(), &tensors).map_err(in_model)?;
-        let readouts = readouts(&manifest, &graph, &tensors).map_err(|problems| BundleError::Manifest { path, problems })?;
-        let plans = guarded(|| Plans::build(&graph, features.width()).map_err(|e| GraphError::Load(brief(e)))).map_err(in_model)?;
+        let graph =
+            graph::read(&onnx, manifest.input.tensor.as_deref(), features.width(), &tensors).map_err(in_model)?;
+        let readouts =
+            readouts(&manifest, &graph, &tensors).map_err(|problems| BundleError::Manifest { path, problems })?;
+        let plans = guarded(|| Plans::build(&graph, features.width()).map_err(|e| GraphError::Load(brief(e))))
+            .map_err(in_model)?;
         let digest = digest(&onnx, &toml);
         let summary = Summary {
             name: manifest.name.clone(),

@@ -27,7 +27,11 @@ enum Source {
     /// Microseconds that become seconds; NaN when absent.
     Seconds(usize),
     /// 1 if both texts are the same, else 0; `missing` if one is absent.
-    Equal { a: usize, b: usize, missing: f32 },
+    Equal {
+        a: usize,
+        b: usize,
+        missing: f32,
+    },
 }
 
 /// The plan by which a record becomes a row.

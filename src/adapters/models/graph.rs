@@ -22,7 +22,7 @@ pub enum GraphError {
     Shape { what: String, way_out: &'static str },
     #[error("the graph has no output `{name}`; it has {known}")]
     NoOutput { name: String, known: String },
-    #[error("the graph cannot be loaded: {0}")]
+    #[error("the graph cannot be loaded: {0}; export it again, with an opset of 9 to 18")]
     Load(String),
 }
 
@@ -111,7 +111,10 @@ fn inspect(
 ) -> Result<(), GraphError> {
     if graph.initializer.iter().any(|t| t.data_location.is_some_and(|l| l != 0)) {
         let what = "weights lie in another file".to_string();
-        return Err(GraphError::Shape { what, way_out: "save the model with its weights inside (save_as_external_data=False)" });
+        return Err(GraphError::Shape {
+            what,
+            way_out: "save the model with its weights inside (save_as_external_data=False)",
+        });
     }
     for node in &graph.node {
         let operator =
@@ -134,12 +137,16 @@ fn inspect(
 fn way_out(operator: &str) -> &'static str {
     match operator {
         "ZipMap" => "export without it (skl2onnx: options={\"zipmap\": False}) and name the score tensor in model.toml",
-        "TreeEnsemble" => "export with target_opset {\"ai.onnx.ml\": 3}, which writes TreeEnsembleClassifier or -Regressor",
+        "TreeEnsemble" => {
+            "export with target_opset {\"ai.onnx.ml\": 3}, which writes TreeEnsembleClassifier or -Regressor"
+        }
         "Imputer" => "leave the imputer out of the export and give `missing = ...` in model.toml",
         "OneHotEncoder" | "LabelEncoder" | "CategoryMapper" | "DictVectorizer" => {
             "leave the encoder out of the export and give the feature type = \"category\" with its values in model.toml"
         }
-        "QGemm" | "QLinearConv" | "QLinearMatMul" | "QLinearAdd" => "export the model with 32-bit floats, not quantised",
+        "QGemm" | "QLinearConv" | "QLinearMatMul" | "QLinearAdd" => {
+            "export the model with 32-bit floats, not quantised"
+        }
         "SVMClassifier" | "SVMRegressor" => "train another kind of model (trees, linear, network)",
         _ => "export with another opset (9 to 18 are known best) or without this step",
     }
@@ -149,8 +156,7 @@ fn way_out(operator: &str) -> &'static str {
 fn only_input(graph: &GraphProto, wanted: Option<&str>, width: usize) -> Result<String, GraphError> {
     use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
     use tract_onnx::pb::type_proto::Value;
-    let inputs: Vec<_> =
-        graph.input.iter().filter(|i| !graph.initializer.iter().any(|t| t.name == i.name)).collect();
+    let inputs: Vec<_> = graph.input.iter().filter(|i| !graph.initializer.iter().any(|t| t.name == i.name)).collect();
     let names: Vec<_> = inputs.iter().map(|i| format!("`{}`", i.name)).collect();
     let shape = |what: String, way_out| GraphError::Shape { what, way_out };
     let [input] = inputs[..] else {
@@ -174,7 +180,11 @@ fn only_input(graph: &GraphProto, wanted: Option<&str>, width: usize) -> Result<
                     Some(Dim::DimParam(p)) => p.clone(),
                     None => "?".into(),
                 });
-                let what = format!("input {} is [{}], model.toml makes [n, {width}]", names[0], dims.collect::<Vec<String>>().join(", "));
+                let what = format!(
+                    "input {} is [{}], model.toml makes [n, {width}]",
+                    names[0],
+                    dims.collect::<Vec<String>>().join(", ")
+                );
                 return Err(shape(what, "give one [[feature]] for each column, in their order"));
             }
         }

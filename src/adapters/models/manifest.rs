@@ -193,9 +193,13 @@ impl Feature {
 
     fn problems(&self, at: &str, out: &mut Vec<String>) {
         match (&self.field, &self.equal) {
-            (Some(_), Some(_)) | (None, None) => out.push(format!("{at}: exactly one of `field` and `equal` is needed")),
+            (Some(_), Some(_)) | (None, None) => {
+                out.push(format!("{at}: exactly one of `field` and `equal` is needed"))
+            }
             (Some(_), None) if self.kind.is_none() => out.push(format!("{at}: `type` is missing")),
-            (None, Some(_)) if self.kind.is_some() => out.push(format!("{at}: `equal` takes no `type`, it compares texts")),
+            (None, Some(_)) if self.kind.is_some() => {
+                out.push(format!("{at}: `equal` takes no `type`, it compares texts"))
+            }
             _ => {}
         }
         if self.equal.is_some() && self.wrong != Fill::default() && self.wrong != self.missing {

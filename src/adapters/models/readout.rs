@@ -49,7 +49,9 @@ impl Readout {
             (_, Some(index)) if index < width => index,
             (_, Some(index)) => return Err(format!("{at} has {width} columns, `index` is {index}")),
             (_, None) if width == 1 => 0,
-            (_, None) => return Err(format!("{at} has {width} columns: say which one by `index`, or use kind \"reals\"")),
+            (_, None) => {
+                return Err(format!("{at} has {width} columns: say which one by `index`, or use kind \"reals\""));
+            }
         };
         let dt = fact.datum_type;
         let text = dt == String::datum_type();
@@ -81,7 +83,12 @@ impl Readout {
     /// If the run made a tensor of another shape or type than the plan said.
     pub fn append(&self, run: &[TValue], rows: usize, column: &mut Column) -> TractResult<()> {
         let tensor = run.get(self.tensor).context("the run has fewer outputs than the plan")?;
-        ensure!(tensor.len() == rows * self.width, "output `{}`: {} values for {rows} rows", self.spec.name, tensor.len());
+        ensure!(
+            tensor.len() == rows * self.width,
+            "output `{}`: {} values for {rows} rows",
+            self.spec.name,
+            tensor.len()
+        );
         match column {
             Column::Float(to) => match tensor.datum_type() {
                 DatumType::F32 => self.each::<f32>(tensor, |v| to.push(f64::from(*v))),

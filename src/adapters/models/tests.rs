@@ -87,7 +87,8 @@ impl Decoder for PlainDecoder {
                     (None, Otherwise::Value(n)) if spec.kind == FieldKind::Number => row.set_number(slot, n),
                     (None, Otherwise::Value(n)) => row.set_integer(slot, n as i64),
                     (None, Otherwise::Reject) => {
-                        verdicts.reject(record, Rejected::new(Stage::Decode, "missing_field", format!("{:?}", spec.path)));
+                        verdicts
+                            .reject(record, Rejected::new(Stage::Decode, "missing_field", format!("{:?}", spec.path)));
                     }
                 }
             }
@@ -287,16 +288,27 @@ fn a_broken_bundle_is_refused_with_its_file_and_no_panic() {
     };
     assert!(with("wrong = \"reject\"", "wrongly = 1").contains("unknown field `wrongly`"));
     assert!(with("missing = \"nan\"", "missing = \"maybe\"").contains("expected \"reject\", \"nan\" or a number"));
-    let all = with("[input]", "[[output]]\nname = \"score\"\ntensor = \"label\"\nkind = \"reals\"\nindex = 2\n[[feature]]\n[input]");
-    for part in ["exactly one of `field` and `equal`", "two outputs have the name `score`", "takes all columns, no `index`"] {
+    let all = with(
+        "[input]",
+        "[[output]]\nname = \"score\"\ntensor = \"label\"\nkind = \"reals\"\nindex = 2\n[[feature]]\n[input]",
+    );
+    for part in
+        ["exactly one of `field` and `equal`", "two outputs have the name `score`", "takes all columns, no `index`"]
+    {
         assert!(all.contains(part), "{all}");
     }
     assert!(with("tensor = \"x\"", "tensor = \"y\"").contains("input is `x`: name this one"));
-    assert!(with("tensor = \"label\"", "tensor = \"nope\"").contains("no output `nope`; it has `label`, `probabilities`"));
+    assert!(
+        with("tensor = \"label\"", "tensor = \"nope\"").contains("no output `nope`; it has `label`, `probabilities`")
+    );
     assert!(with("index = 1\n", "").contains("has 2 columns: say which one"));
     assert!(with("index = 1\n", "index = 2\n").contains("has 2 columns, `index` is 2"));
     assert!(with("kind = \"float\"", "kind = \"boolean\"").contains("does not make a column"));
-    let fewer = toml.replacen("[[feature]]\nfield = \"card.bin\"\ntype = \"integer\"\nmissing = \"reject\"\nwrong = \"reject\"\n", "", 1);
+    let fewer = toml.replacen(
+        "[[feature]]\nfield = \"card.bin\"\ntype = \"integer\"\nmissing = \"reject\"\nwrong = \"reject\"\n",
+        "",
+        1,
+    );
     fs::write(dir.join("model.toml"), fewer).unwrap();
     assert!(load().contains("input `x` is [n, 20], model.toml makes [n, 19]"), "{}", load());
     fs::remove_dir_all(dir).unwrap();
@@ -358,8 +370,7 @@ fn vectors(path: &Path) -> Vectors {
     let bytes = fs::read(path).unwrap();
     let mut at = &bytes[..];
     let mut take = |n: usize| at.split_off(..n).unwrap();
-    let head: Vec<usize> =
-        take(16).chunks(4).map(|c| u32::from_le_bytes(c.try_into().unwrap()) as usize).collect();
+    let head: Vec<usize> = take(16).chunks(4).map(|c| u32::from_le_bytes(c.try_into().unwrap()) as usize).collect();
     let floats = |bytes: &[u8]| bytes.chunks(4).map(|c| f32::from_le_bytes(c.try_into().unwrap())).collect::<Vec<_>>();
     let rows = (0..head[0])
         .map(|_| {
@@ -400,12 +411,30 @@ fn compare(onnx: &Path, vectors_of: &str, names: &[&str], size: usize) -> f32 {
 #[test]
 fn operators_agree_with_onnxruntime() {
     let regressors = [
-        "mode_leq", "mode_lt", "mode_gte", "mode_gt", "mode_eq", "mode_neq", "modes_mixed", "modes_all", "deep",
-        "targets", "average", "single_logistic", "scaler",
+        "mode_leq",
+        "mode_lt",
+        "mode_gte",
+        "mode_gt",
+        "mode_eq",
+        "mode_neq",
+        "modes_mixed",
+        "modes_all",
+        "deep",
+        "targets",
+        "average",
+        "single_logistic",
+        "scaler",
     ];
     let classifiers = [
-        "binary_plain", "binary_logistic", "binary_positive", "binary_second", "binary_second_positive", "two",
-        "two_positive", "many", "many_zero",
+        "binary_plain",
+        "binary_logistic",
+        "binary_positive",
+        "binary_second",
+        "binary_second_positive",
+        "two",
+        "two_positive",
+        "many",
+        "many_zero",
     ];
     for size in [1, 13, 100] {
         for name in regressors.iter().chain(&["many_text"]) {

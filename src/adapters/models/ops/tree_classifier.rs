@@ -1,6 +1,6 @@
 //! `ai.onnx.ml.TreeEnsembleClassifier`: `[n, features]` in, labels `[n]` and scores `[n, classes]` out.
 //!
-//! ONNX leaves two classes with one column of weights, base values and labels open; these are onnxruntime's decisions.
+//! ONNX leaves two classes with one column of weights, base values and labels open; these are onnxruntime's decisions (1.32), kept by the fixtures.
 
 use std::sync::Arc;
 
@@ -91,8 +91,7 @@ pub fn build(_: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn Infer
             (false, false) => bail!("no leaf has a weight for one of the two classes"),
         }
     };
-    let forest =
-        Forest::new(attributes::read(node, &Leaves { prefix: "class", outputs, single: outputs == 1 })?);
+    let forest = Forest::new(attributes::read(node, &Leaves { prefix: "class", outputs, single: outputs == 1 })?);
     let transform = Transform::parse(node.get_attr_opt("post_transform")?)?;
     Ok((expand(TreeClassifier { forest, base, labels, rule, transform }), vec![]))
 }
@@ -220,8 +219,10 @@ impl EvalOp for TreeClassifier {
 
 impl TypedOp for TreeClassifier {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let n = inputs[0].shape[0].clone();
-        Ok(tvec![self.label_type().fact(&[n.clone()]), f32::fact(&[n, self.labels.len().to_dim()])])
+        let n = [inputs[0].shape[0].clone()];
+        let labels = self.label_type().fact(&n);
+        let [n] = n;
+        Ok(tvec![labels, f32::fact(&[n, self.labels.len().to_dim()])])
     }
     tract_core::as_op!();
 }

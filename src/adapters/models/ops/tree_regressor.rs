@@ -31,8 +31,7 @@ pub fn build(_: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn Infer
         "AVERAGE" => true,
         other => bail!("aggregate_function `{other}` is not supported, SUM and AVERAGE are"),
     };
-    let forest =
-        Forest::new(attributes::read(node, &Leaves { prefix: "target", outputs: targets, single: false })?);
+    let forest = Forest::new(attributes::read(node, &Leaves { prefix: "target", outputs: targets, single: false })?);
     let base = node.get_attr_opt_slice::<f32>("base_values")?.unwrap_or(&[]);
     ensure!(base.is_empty() || base.len() == targets, "base_values has {} entries for {targets} targets", base.len());
     let base = if base.is_empty() { vec![0.0; targets] } else { base.to_vec() };

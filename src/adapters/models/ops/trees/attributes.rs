@@ -197,7 +197,10 @@ fn depths(nodes: &[Node], roots: &[u32]) -> TractResult<Vec<usize>> {
         loop {
             let mut next = vec![];
             for i in level {
-                ensure!(!std::mem::replace(&mut seen[i as usize], true), "tree {tree} is not a tree: a node is reached twice");
+                ensure!(
+                    !std::mem::replace(&mut seen[i as usize], true),
+                    "tree {tree} is not a tree: a node is reached twice"
+                );
                 let node = &nodes[i as usize];
                 if node.mode != Mode::Leaf {
                     next.extend([node.yes, node.no]);

@@ -47,7 +47,7 @@ pub fn logistic(x: f32) -> f32 {
 pub fn probit(p: f32) -> f32 {
     let x = 2.0 * p - 1.0;
     let log = ((1.0 - x) * (1.0 + x)).ln();
-    let v = 2.0 / (3.14159_f32 * 0.147) + 0.5 * log;
+    let v = 2.0 / (std::f32::consts::PI * 0.147) + 0.5 * log;
     let root = (-v + (v * v - log / 0.147).sqrt()).sqrt();
     std::f32::consts::SQRT_2 * root.copysign(if x < 0.0 { -1.0 } else { 1.0 })
 }
