@@ -145,11 +145,13 @@ impl Flat {
             let (many, few) = rows.split_at(whole * stride);
             let (many_sums, few_sums) = sums.split_at_mut(whole * self.padded);
             for tree in &self.trees {
+                let base = tree.base as usize;
                 let groups = many.chunks_exact(FLIGHT * stride).zip(many_sums.chunks_exact_mut(FLIGHT * self.padded));
                 for (rows, sums) in groups {
-                    let ends = self.fly(tree.depth as usize, |k| (tree.base as usize, &rows[k * stride..][..stride]));
+                    // SAFETY: `rows` holds `FLIGHT` rows of `stride` values, so row `k` starts at `k * stride`; see `step`.
+                    let ends = fly(tree.depth as usize, |k, at| unsafe { self.step(base + at, rows, k * stride) });
                     for (end, sums) in ends.iter().zip(sums.chunks_exact_mut(self.padded)) {
-                        self.add(*end, sums);
+                        self.add(base + end, sums);
                     }
                 }
             }
@@ -163,46 +165,29 @@ impl Flat {
         for trees in self.trees.chunks(FLIGHT) {
             let depth = trees.iter().map(|t| t.depth).max().unwrap_or(0);
             // a short last group walks its last tree several times and counts it once
-            let ends = self.fly(depth as usize, |k| (trees[k.min(trees.len() - 1)].base as usize, row));
-            for end in &ends[..trees.len()] {
-                self.add(*end, sums);
+            let bases: [usize; FLIGHT] = std::array::from_fn(|k| trees[k.min(trees.len() - 1)].base as usize);
+            // SAFETY: `row` is one row of `stride` values; see `step`.
+            let ends = fly(depth as usize, |k, at| unsafe { self.step(bases[k] + at, row, 0) });
+            for (end, base) in ends.iter().zip(&bases).take(trees.len()) {
+                self.add(base + end, sums);
             }
         }
     }
 
-    /// Takes `depth` steps on eight walks at once and says in which cells they end.
+    /// The cell that follows `cell`, relative to its tree.
+    ///
+    /// # Safety
+    /// `cell` is the first cell of a tree or what this function answered for a cell of that tree (plus the tree's base):
+    /// `lay` made `child` and `child + 1` of a branch, and a leaf's own index, lie in the same tree. Behind `start`, `rows`
+    /// has a whole row: twice the width if any cell asks for the second copy, else the width; `column` is below that.
     #[inline(always)]
-    fn fly<'a>(&self, depth: usize, start: impl Fn(usize) -> (usize, &'a [f32])) -> [usize; FLIGHT] {
-        let starts: [(usize, &[f32]); FLIGHT] = std::array::from_fn(start);
-        let mut at = [0usize; FLIGHT];
-        let step = |at: &mut [usize; FLIGHT]| {
-            for k in 0..FLIGHT {
-                let (base, row) = starts[k];
-                // SAFETY: `at` starts at a root and only ever becomes `child` or `child + 1` of a branch, or a leaf itself;
-                // `lay` made both indices lie in the same tree. `column` is below twice the width if any node asks for
-                // the second copy, else below the width, and `sum` made rows of exactly that many values.
-                let (cell, x) = unsafe {
-                    let cell = *self.cells.get_unchecked(base + at[k]);
-                    (cell, *row.get_unchecked(usize::from(cell.column)))
-                };
-                at[k] = usize::from(cell.child) + usize::from(x <= cell.threshold);
-            }
+    unsafe fn step(&self, cell: usize, rows: &[f32], start: usize) -> usize {
+        // SAFETY: as above.
+        let (cell, x) = unsafe {
+            let cell = *self.cells.get_unchecked(cell);
+            (cell, *rows.get_unchecked(start + usize::from(cell.column)))
         };
-        let mut left = depth;
-        while depth > DEEP && left > 3 {
-            step(&mut at);
-            step(&mut at);
-            let before = at;
-            step(&mut at);
-            left -= 3;
-            if before == at {
-                left = 0;
-            }
-        }
-        for _ in 0..left {
-            step(&mut at);
-        }
-        std::array::from_fn(|k| starts[k].0 + at[k])
+        usize::from(cell.child) + usize::from(x <= cell.threshold)
     }
 
     #[inline(always)]
@@ -217,6 +202,32 @@ impl Flat {
             }
         }
     }
+}
+
+/// Takes `depth` steps on eight walks at once and says in which cells they end.
+#[inline(always)]
+fn fly(depth: usize, step: impl Fn(usize, usize) -> usize) -> [usize; FLIGHT] {
+    let mut at = [0usize; FLIGHT];
+    let all = |at: &mut [usize; FLIGHT]| {
+        for (k, at) in at.iter_mut().enumerate() {
+            *at = step(k, *at);
+        }
+    };
+    let mut left = depth;
+    while depth > DEEP && left > 3 {
+        all(&mut at);
+        all(&mut at);
+        let before = at;
+        all(&mut at);
+        left -= 3;
+        if before == at {
+            left = 0;
+        }
+    }
+    for _ in 0..left {
+        all(&mut at);
+    }
+    at
 }
 
 /// A branch as `x <= threshold goes left`: (threshold, left, right, NaN goes left). `None` if it cannot be said so.
