@@ -9,7 +9,9 @@ pub enum OutputKind {
     /// A class label or other text.
     Label,
     /// A fixed number of `f32` a record.
-    Reals { width: usize },
+    Reals {
+        width: usize,
+    },
 }
 
 /// An output that becomes a column of the result table.
@@ -17,7 +19,11 @@ pub enum OutputKind {
 pub struct OutputSpec {
     pub name: String,
     pub kind: OutputKind,
+<<<<<<< HEAD
     /// NaN and infinities are stored; otherwise such a record is rejected.
+=======
+    /// A NaN or an infinity is stored; else it rejects its record.
+>>>>>>> models
     pub nan_allowed: bool,
 }
 
@@ -28,8 +34,14 @@ pub enum Column {
     Integer(Vec<i64>),
     Boolean(Vec<bool>),
     /// Texts behind each other; `ends[i]` is where the `i`-th one ends.
-    Label { bytes: Vec<u8>, ends: Vec<u32> },
-    Reals { width: usize, values: Vec<f32> },
+    Label {
+        bytes: Vec<u8>,
+        ends: Vec<u32>,
+    },
+    Reals {
+        width: usize,
+        values: Vec<f32>,
+    },
 }
 
 impl Column {
