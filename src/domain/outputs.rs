@@ -19,11 +19,7 @@ pub enum OutputKind {
 pub struct OutputSpec {
     pub name: String,
     pub kind: OutputKind,
-<<<<<<< HEAD
     /// NaN and infinities are stored; otherwise such a record is rejected.
-=======
-    /// A NaN or an infinity is stored; else it rejects its record.
->>>>>>> models
     pub nan_allowed: bool,
 }
 
