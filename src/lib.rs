@@ -4,6 +4,7 @@
 
 pub mod adapters;
 pub mod admin;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -13,6 +13,11 @@ impl Clock {
         Clock(Instant::now())
     }
 
+    /// The instant at which [`Clock::now`] was zero.
+    pub fn origin(&self) -> Instant {
+        self.0
+    }
+
     pub fn now(&self) -> Now {
         self.0.elapsed()
     }

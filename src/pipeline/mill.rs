@@ -5,6 +5,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::domain::batch::Batch;
 use crate::domain::fields::Fields;
 use crate::domain::lane::Now;
@@ -13,6 +16,14 @@ use crate::domain::scored::{Rows, Scored};
 use crate::domain::verdict::{Rejected, Stage, Verdict, Verdicts};
 use crate::pipeline::clock::Stopwatch;
 use crate::ports::{Decoder, Model, RowEncoder};
+
+/// `[mill]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Threads that decode and score. Unset: as many as the process may use of the machine (the cgroup's CPU quota counts).
+    pub threads: Option<u32>,
+}
 
 /// What a batch cost, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

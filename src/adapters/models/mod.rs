@@ -12,3 +12,11 @@ pub mod scorer;
 
 #[cfg(test)]
 mod tests;
+
+/// `[model]`
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Folder of the bundle: `model.onnx`, `model.toml` and `golden.jsonl`.
+    pub bundle: std::path::PathBuf,
+}

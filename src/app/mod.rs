@@ -1,0 +1,72 @@
+//! Layer 5: the only place where adapters meet the pipeline.
+
+mod claims;
+mod check;
+mod connect;
+mod demo;
+mod launch;
+mod migrate;
+mod plan;
+mod prepare;
+mod run;
+mod signals;
+
+use crate::cli::CheckArgs;
+use crate::cli::Commands;
+use crate::cli::ConfigArgs;
+use crate::cli::DemoArgs;
+use crate::cli::Exit;
+use crate::cli::MigrateArgs;
+use crate::config::Config;
+use crate::config::load;
+use crate::config::validate;
+use crate::telemetry::logging;
+
+/// The commands, wired to everything.
+pub struct App;
+
+impl Commands for App {
+    fn run(&self, args: &ConfigArgs) -> Exit {
+        with_config(args, |config| with_logging(&config, || run::run(&config)))
+    }
+
+    fn check(&self, args: &CheckArgs) -> Exit {
+        with_config(&args.config, |config| check::check(&config, args.sample))
+    }
+
+    fn migrate(&self, args: &MigrateArgs) -> Exit {
+        with_config(&args.config, |config| migrate::migrate(&config, args.dry_run))
+    }
+
+    fn demo(&self, args: &DemoArgs) -> Exit {
+        demo::demo(args)
+    }
+}
+
+/// Loads and validates; what is wrong goes to stderr, all of it.
+fn with_config(args: &ConfigArgs, then: impl FnOnce(Config) -> Exit) -> Exit {
+    let loaded = load::load::<Config>(&args.config, &args.sets)
+        .and_then(|(config, origins)| validate::validate(&config, &origins).map(|()| config));
+    match loaded {
+        Ok(config) => then(config),
+        Err(errors) => {
+            eprintln!("{errors}");
+            Exit::Configuration
+        }
+    }
+}
+
+fn with_logging(config: &Config, then: impl FnOnce() -> Exit) -> Exit {
+    match logging::init(&config.log) {
+        Ok(()) => then(),
+        Err(error) => {
+            eprintln!("{error}");
+            Exit::Configuration
+        }
+    }
+}
+
+/// A runtime for what waits: connections, claims, signals. Everything that computes has threads of its own.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("runtime").enable_all().build()
+}
