@@ -1,1 +1,3 @@
 //! Layer 2: the world behind the ports. Each folder alone knows its client library; they never import each other.
+
+pub mod postgres;

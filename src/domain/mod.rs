@@ -6,4 +6,6 @@ pub mod fields;
 pub mod lane;
 pub mod outputs;
 pub mod scored;
+pub mod secret;
+pub mod units;
 pub mod verdict;
