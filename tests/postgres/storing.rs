@@ -8,7 +8,6 @@ use tidemill::domain::scored::Group;
 use tidemill::ports::Moved;
 use tidemill::ports::Sink;
 
-use crate::fixture::ME;
 use crate::fixture::Run;
 use crate::fixture::blank;
 use crate::fixture::counts;
@@ -207,6 +206,5 @@ async fn w10_a_conflict_is_skipped_or_overwritten_as_configured() {
         let sink_of_nobody = f.sink_of(tidemill::domain::lane::Owner(5), 1000, &f.database).store(&group).await;
         assert!(sink_of_nobody.unwrap().is_empty(), "fenced before anything is inserted");
         assert_eq!(f.sql("SELECT count(*) FROM tidemill.progress WHERE owner IS NOT NULL"), "1");
-        let _ = ME;
     }
 }
