@@ -90,15 +90,13 @@ pub(super) async fn attempt(lease: &Lease, context: &Context, load: &Load<'_>) -
         Ok((found, moved, letters, sink))
     };
     let (found, moved, letters, sink) = bounded(context.call, doing, &sent, open).await?;
-    if found.as_deref() != Some(&table.signature) {
-        return Err(contract::changed(table));
-    }
-    if moved.len() < load.active.len() {
+    let altered = found.as_deref() != Some(&table.signature);
+    if altered || moved.len() < load.active.len() {
         // Dropping the sink tells the server that the copy failed; then the transaction is ended.
         drop(sink);
         let end = async { lease.batch_execute("ROLLBACK").await.map_err(failed) };
         bounded(context.call, doing, &sent, end).await?;
-        return Ok(Attempt::Fenced(moved));
+        return if altered { Err(contract::changed(table)) } else { Ok(Attempt::Fenced(moved)) };
     }
 
     let close = async {
