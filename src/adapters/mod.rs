@@ -3,3 +3,4 @@
 pub mod formats;
 pub mod kafka;
 pub mod models;
+pub mod postgres;

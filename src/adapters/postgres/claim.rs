@@ -1,0 +1,138 @@
+//! The SQL half of claims: who owns a lane, from where on (rules C3, C5, W7). First offsets are found by the caller (C4).
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use crate::domain::lane::Epoch;
+use crate::domain::lane::Lane;
+use crate::domain::lane::Owner;
+use crate::ports::Claimed;
+use crate::ports::Mark;
+use crate::ports::SinkError;
+
+use super::connect::Database;
+use super::fault;
+use super::marks::mark;
+use super::register::Registered;
+use super::store::bounded;
+use super::wire::Uuid;
+
+const PEEK: &str = "SELECT next_offset, epoch, owner FROM tidemill.progress WHERE source = $1 AND partition = $2";
+/// Waits for whoever has the row locked, so it sees the end of a zombie's last transaction.
+const CLAIM: &str = "UPDATE tidemill.progress SET epoch = greatest(epoch, $3::int8) + 1, owner = $4, claimed_at = now()
+    WHERE source = $1 AND partition = $2 RETURNING next_offset, epoch";
+/// A row that somebody else made first keeps its offset.
+const FIRST: &str = "INSERT INTO tidemill.progress AS p (source, partition, epoch, owner, next_offset)
+    VALUES ($1, $2, $3::int8 + 1, $4, $5)
+    ON CONFLICT (source, partition) DO UPDATE
+      SET epoch = greatest(p.epoch, $3::int8) + 1, owner = EXCLUDED.owner, claimed_at = now()
+    RETURNING next_offset, epoch";
+const RELEASE: &str =
+    "UPDATE tidemill.progress SET owner = NULL WHERE source = $1 AND partition = $2 AND epoch = $3 AND owner = $4";
+const OWNED: &str = "SELECT source, partition, next_offset, epoch, owner FROM tidemill.progress
+    WHERE owner = $1 AND source = ANY ($2) ORDER BY source, partition";
+const SETTLED: &str = "SELECT source, partition, stored, dead_lettered, skipped FROM tidemill.progress
+    WHERE source = ANY ($1) ORDER BY source, partition";
+
+/// Progress rows as claims use them. Calls may run at the same time, each on a connection of its own.
+#[derive(Clone)]
+pub struct Progress {
+    database: Database,
+    registered: Arc<Registered>,
+    owner: Owner,
+}
+
+/// Running totals of a lane since it was first claimed, over all processes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Totals {
+    pub lane: Lane,
+    pub stored: i64,
+    pub dead_lettered: i64,
+    pub skipped: i64,
+}
+
+impl Progress {
+    /// `owner` is the random id of this process start.
+    pub fn new(database: Database, registered: Arc<Registered>, owner: Owner) -> Progress {
+        Progress { database, registered, owner }
+    }
+
+    /// The row as it is, without a lock; `None` before the first claim.
+    pub async fn peek(&self, lane: Lane) -> Result<Option<Mark>, SinkError> {
+        let rows = self.query("reading a mark", PEEK, &[&self.source(lane), &lane.partition]).await?;
+        Ok(rows.first().map(|r| mark(r, 0)))
+    }
+
+    /// Claims a lane that has a row; `None` if it has none. `floor` is the highest epoch that this process has seen of it.
+    pub async fn claim(&self, lane: Lane, floor: Epoch) -> Result<Option<Claimed>, SinkError> {
+        let owner = Uuid(self.owner.0);
+        let rows = self.query("claiming", CLAIM, &[&self.source(lane), &lane.partition, &floor.0, &owner]).await?;
+        Ok(rows.first().map(claimed))
+    }
+
+    /// Claims a lane that has no row yet, to begin at `offset`. If somebody made the row meanwhile, theirs counts.
+    pub async fn first(&self, lane: Lane, offset: i64, floor: Epoch) -> Result<Claimed, SinkError> {
+        let owner = Uuid(self.owner.0);
+        let params: [&(dyn ToSql + Sync); 5] = [&self.source(lane), &lane.partition, &floor.0, &owner, &offset];
+        let rows = self.query("claiming for the first time", FIRST, &params).await?;
+        rows.first()
+            .map(claimed)
+            .ok_or_else(|| fault::contract("a claim answered no row: look for rules on tidemill.progress".into()))
+    }
+
+    /// Gives a lane up, if it is still ours under this epoch; says whether it was.
+    pub async fn release(&self, lane: Lane, epoch: Epoch) -> Result<bool, SinkError> {
+        let owner = Uuid(self.owner.0);
+        let params: [&(dyn ToSql + Sync); 4] = [&self.source(lane), &lane.partition, &epoch.0, &owner];
+        Ok(!self.query("releasing", &format!("{RELEASE} RETURNING partition"), &params).await?.is_empty())
+    }
+
+    /// Every row of this pipeline that is ours (rule W7).
+    pub async fn owned(&self) -> Result<Vec<(Lane, Mark)>, SinkError> {
+        let owner = Uuid(self.owner.0);
+        let rows = self.query("reading our marks", OWNED, &[&owner, &self.sources()]).await?;
+        Ok(rows.iter().filter_map(|r| Some((self.lane(r)?, mark(r, 2)))).collect())
+    }
+
+    /// Totals of every partition of this pipeline that was ever claimed: the first level of an audit.
+    pub async fn totals(&self) -> Result<Vec<Totals>, SinkError> {
+        let rows = self.query("reading totals", SETTLED, &[&self.sources()]).await?;
+        let totals = |r: &Row| {
+            Some(Totals { lane: self.lane(r)?, stored: r.get(2), dead_lettered: r.get(3), skipped: r.get(4) })
+        };
+        Ok(rows.iter().filter_map(totals).collect())
+    }
+
+    fn source(&self, lane: Lane) -> i16 {
+        self.registered.sources[usize::from(lane.topic)].id
+    }
+
+    fn sources(&self) -> Vec<i16> {
+        self.registered.sources.iter().map(|s| s.id).collect()
+    }
+
+    fn lane(&self, row: &Row) -> Option<Lane> {
+        let source: i16 = row.get(0);
+        let topic = self.registered.sources.iter().position(|s| s.id == source)?;
+        Some(Lane { topic: topic as u16, partition: row.get(1) })
+    }
+
+    async fn query(&self, doing: &str, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, SinkError> {
+        let lease = self.database.lease().await?;
+        let work = async {
+            let failed = |e| fault::sink_error(&e, doing, false);
+            let prepared = lease.prepare_cached(sql).await.map_err(failed)?;
+            lease.query(&prepared, params).await.map_err(failed)
+        };
+        let rows = bounded(self.database.call_timeout(), doing, &AtomicBool::new(false), work).await?;
+        lease.give_back();
+        Ok(rows)
+    }
+}
+
+fn claimed(row: &Row) -> Claimed {
+    Claimed { next_offset: row.get(0), epoch: Epoch(row.get(1)) }
+}

@@ -1,0 +1,20 @@
+//! Postgres: the sink, the progress rows and the result table. Alone in knowing tokio-postgres.
+
+pub mod claim;
+mod conflict;
+pub mod connect;
+pub mod contract;
+mod copy;
+mod dead;
+pub mod encode;
+pub mod fault;
+mod isolate;
+mod marks;
+pub mod migrate;
+pub mod options;
+pub mod register;
+mod statement;
+pub mod store;
+pub mod table;
+mod types;
+mod wire;

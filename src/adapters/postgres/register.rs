@@ -1,0 +1,132 @@
+//! Finds or makes the rows that stand for this pipeline's topics and model (rule C4, tables).
+
+use tokio_postgres::Client;
+
+use super::connect::Database;
+use super::fault;
+use super::fault::StartError;
+use super::wire::Uuid;
+
+/// Who reads what: the identity that positions are kept under.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub pipeline: String,
+    /// As the broker says; never derived from the bootstrap list.
+    pub cluster_id: String,
+    pub group_id: String,
+    /// In the order of the configuration: [`crate::domain::lane::Lane::topic`] indexes it.
+    pub topics: Vec<Topic>,
+    pub model: Model,
+}
+
+#[derive(Clone, Debug)]
+pub struct Topic {
+    pub name: String,
+    /// `None` when the broker does not tell.
+    pub id: Option<u128>,
+    /// Partitions that the topic has now.
+    pub partitions: i32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub name: String,
+    pub version: String,
+    pub digest: String,
+}
+
+/// The rows that were found or made.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// In the order of [`Identity::topics`].
+    pub sources: Vec<Source>,
+    pub model: i16,
+    /// `name@version`, for a model column that is text.
+    pub model_name: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub id: i16,
+    /// Random; goes into the metadata of our Kafka commits.
+    pub uid: u128,
+    pub topic: String,
+    /// Partitions when the source was first seen: `start_from` holds for those below.
+    pub partitions: i32,
+}
+
+/// Registers topics and model. Safe to run from many processes at once.
+///
+/// # Errors
+/// [`StartError::Refused`] when a topic is known under another group, or was deleted and made anew.
+pub async fn register(database: &Database, identity: &Identity) -> Result<Registered, StartError> {
+    let lease = database.lease().await?;
+    let mut sources = vec![];
+    for topic in &identity.topics {
+        sources.push(source(&lease, identity, topic).await?);
+    }
+    let model = model(&lease, &identity.model).await?;
+    lease.give_back();
+    let model_name = format!("{}@{}", identity.model.name, identity.model.version);
+    Ok(Registered { sources, model, model_name })
+}
+
+async fn source(client: &Client, identity: &Identity, topic: &Topic) -> Result<Source, StartError> {
+    const FIND: &str = "SELECT id, uid, topic_id, group_id, partitions FROM tidemill.source
+        WHERE pipeline = $1 AND cluster_id = $2 AND topic = $3";
+    // Looked for first: an INSERT that meets a conflict would use up a number of the smallint sequence at every start.
+    const MAKE: &str = "INSERT INTO tidemill.source (pipeline, cluster_id, topic, topic_id, group_id, partitions)
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (pipeline, cluster_id, topic) DO NOTHING";
+    let failed = |e| fault::sink_error(&e, "registering a topic", false);
+    let (pipeline, cluster, name) = (&identity.pipeline, &identity.cluster_id, &topic.name);
+    let id = topic.id.map(Uuid);
+    let mut found = client.query_opt(FIND, &[pipeline, cluster, name]).await.map_err(failed)?;
+    if found.is_none() {
+        client
+            .execute(MAKE, &[pipeline, cluster, name, &id, &identity.group_id, &topic.partitions])
+            .await
+            .map_err(failed)?;
+        found = client.query_opt(FIND, &[pipeline, cluster, name]).await.map_err(failed)?;
+    }
+    let Some(row) = found else {
+        return Err(StartError::Refused(format!("tidemill.source for topic {name} was deleted while it was made")));
+    };
+    let (source, stored_id, group): (i16, Option<Uuid>, &str) = (row.get(0), row.get(2), row.get(3));
+    if group != identity.group_id {
+        return Err(StartError::Refused(format!(
+            "pipeline {pipeline} reads topic {name} as group {group}, not {}: two groups would share one position; \
+             use group {group}, or give this pipeline a name of its own",
+            identity.group_id
+        )));
+    }
+    match (stored_id, id) {
+        (Some(old), Some(new)) if old != new => {
+            return Err(StartError::Refused(format!(
+                "topic {name} was deleted and made anew since pipeline {pipeline} first read it (topic id {:032x}, now {:032x}): \
+                 the stored offsets mean nothing in it; give the pipeline a new name to start over",
+                old.0, new.0
+            )));
+        }
+        (None, Some(_)) => {
+            let sql = "UPDATE tidemill.source SET topic_id = $2 WHERE id = $1 AND topic_id IS NULL";
+            client.execute(sql, &[&source, &id]).await.map_err(failed)?;
+        }
+        _ => {}
+    }
+    Ok(Source { id: source, uid: row.get::<_, Uuid>(1).0, topic: name.clone(), partitions: row.get(4) })
+}
+
+async fn model(client: &Client, model: &Model) -> Result<i16, StartError> {
+    const FIND: &str = "SELECT id FROM tidemill.model WHERE name = $1 AND version = $2 AND digest = $3";
+    const MAKE: &str = "INSERT INTO tidemill.model (name, version, digest) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    let failed = |e| fault::sink_error(&e, "registering the model", false);
+    let Model { name, version, digest } = model;
+    for _ in 0..2 {
+        if let Some(row) = client.query_opt(FIND, &[name, version, digest]).await.map_err(failed)? {
+            return Ok(row.get(0));
+        }
+        client.execute(MAKE, &[name, version, digest]).await.map_err(failed)?;
+    }
+    let row = client.query_one(FIND, &[name, version, digest]).await.map_err(failed)?;
+    Ok(row.get(0))
+}
