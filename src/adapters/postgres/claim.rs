@@ -9,8 +9,8 @@ use tokio_postgres::types::ToSql;
 use crate::domain::lane::Epoch;
 use crate::domain::lane::Lane;
 use crate::domain::lane::Owner;
+use crate::domain::miss::Mark;
 use crate::ports::Claimed;
-use crate::ports::Mark;
 use crate::ports::SinkError;
 
 use super::connect::Database;

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use crate::domain::lane::Epoch;
 use crate::domain::lane::Lane;
 use crate::domain::lane::Owner;
-use crate::ports::Mark;
+use crate::domain::miss::Mark;
 use crate::ports::SinkError;
 
 use super::connect::Lease;

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::domain::lane::Lane;
 use crate::domain::lane::Owner;
+use crate::domain::miss::Mark;
 use crate::domain::scored::Group;
 use crate::ports::BoxFuture;
 use crate::ports::Guilty;
-use crate::ports::Mark;
 use crate::ports::Moved;
 use crate::ports::Sink;
 use crate::ports::SinkError;
@@ -50,6 +50,8 @@ pub struct PostgresSink {
     context: Context,
     statement_rows: usize,
     lease: Option<Lease>,
+    /// Connections so far.
+    generation: u64,
 }
 
 /// How one attempt in a transaction ended.
@@ -111,13 +113,17 @@ impl PostgresSink {
         let call = database.call_timeout();
         let dead_letter_max = dead_letter.bytes_max.bytes();
         let context = Context { table, registered, owner, call, dead_letter_max };
-        PostgresSink { database, context, statement_rows: options.statement_rows, lease: None }
+        PostgresSink { database, context, statement_rows: options.statement_rows, lease: None, generation: 0 }
     }
 
     async fn lease(&mut self) -> Result<Lease, SinkError> {
         match self.lease.take() {
             Some(lease) if !lease.is_closed() => Ok(lease),
-            _ => self.database.lease().await,
+            _ => {
+                let lease = self.database.lease().await?;
+                self.generation += 1;
+                Ok(lease)
+            }
         }
     }
 
@@ -245,5 +251,14 @@ impl Sink for PostgresSink {
             let result = isolate::find(&lease, &self.context, group).await;
             self.settle(lease, result).await
         })
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn copies(&self, group: &Group) -> bool {
+        let rows: u64 = group.moves.iter().map(|m| m.counts.stored).sum();
+        rows > self.statement_rows as u64
     }
 }
