@@ -32,10 +32,7 @@ async fn c3_a_claim_raises_the_epoch_above_row_and_floor() {
         "the row that is there keeps its offset"
     );
     assert_eq!(a.claim(lane(3), Epoch(20)).await.unwrap(), Some(Claimed { epoch: Epoch(21), next_offset: 40 }));
-    assert_eq!(
-        b.peek(lane(3)).await.unwrap(),
-        Some(Mark { next_offset: 40, epoch: Epoch(21), owner: Some(Owner(1)) })
-    );
+    assert_eq!(b.peek(lane(3)).await.unwrap(), Some(Mark { next_offset: 40, epoch: Epoch(21), owner: Some(Owner(1)) }));
     assert!(!b.release(lane(3), Epoch(21)).await.unwrap(), "not its own");
     assert!(!a.release(lane(3), Epoch(7)).await.unwrap(), "an old epoch");
     assert!(a.release(lane(3), Epoch(21)).await.unwrap());
@@ -59,8 +56,7 @@ async fn c3_concurrent_claims_get_different_epochs() {
 async fn c3_a_claim_waits_for_the_zombies_open_transaction_and_sees_its_mark() {
     let f = ready().await;
     let epoch = f.claim(lane(0)).await;
-    let (client, connection) =
-        tokio_postgres::connect(&f.pg.url(&f.name), tokio_postgres::NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&f.pg.url(&f.name), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute("BEGIN; UPDATE tidemill.progress SET next_offset = 17").await.unwrap();
     let new = f.progress(Owner(9));
@@ -91,8 +87,7 @@ async fn c3_a_zombie_is_fenced_by_the_new_epoch() {
 async fn w5_reading_marks_waits_for_an_open_transaction() {
     let f = ready().await;
     f.claim(lane(0)).await;
-    let (client, connection) =
-        tokio_postgres::connect(&f.pg.url(&f.name), tokio_postgres::NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&f.pg.url(&f.name), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute("BEGIN; UPDATE tidemill.progress SET next_offset = 17").await.unwrap();
     let mut sink = f.sink(1000);

@@ -134,7 +134,16 @@ pub struct Rec {
 pub fn rec(offset: i64) -> Rec {
     let key = Some(format!("k{offset}").into_bytes());
     let payload = Some(format!("{{\"n\":{offset}}}").into_bytes());
-    Rec { offset, key, payload, headers: vec![], score: offset as f64 / 4.0, label: b"ok".into(), dead: false, skip: false }
+    Rec {
+        offset,
+        key,
+        payload,
+        headers: vec![],
+        score: offset as f64 / 4.0,
+        label: b"ok".into(),
+        dead: false,
+        skip: false,
+    }
 }
 
 pub struct Run {
@@ -176,7 +185,9 @@ impl Fixture {
     }
 
     pub fn encoder(&self) -> Encoder {
-        Encoder::new(self.table.clone(), self.registered.clone(), &self.table_options, &Slots::default(), || 1_700_000_000_000_000)
+        Encoder::new(self.table.clone(), self.registered.clone(), &self.table_options, &Slots::default(), || {
+            1_700_000_000_000_000
+        })
     }
 
     /// One batch of these runs, through the real encoder.
@@ -193,7 +204,14 @@ impl Fixture {
             let headers = Span { start: headers, len: batch.bytes.len() as u32 - headers };
             let (key, payload) = (batch.push_bytes(r.key.as_deref()), batch.push_bytes(r.payload.as_deref()));
             let timestamp = 1_600_000_000_000 + r.offset;
-            batch.records.push(Record { offset: r.offset, timestamp, kind: TimestampKind::Create, key, payload, headers });
+            batch.records.push(Record {
+                offset: r.offset,
+                timestamp,
+                kind: TimestampKind::Create,
+                key,
+                payload,
+                headers,
+            });
             if r.dead {
                 verdicts.reject(i, Rejected::new(Stage::Decode, "bad_json", "expected a value"));
             } else if r.skip {

@@ -51,7 +51,8 @@ async fn migrating_at_once_applies_once_and_drift_is_refused() {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..5 {
         let database = b.database();
-        tasks.spawn(async move { migrate(&database, &TableOptions::default(), &outputs(), false).await.unwrap().len() });
+        tasks
+            .spawn(async move { migrate(&database, &TableOptions::default(), &outputs(), false).await.unwrap().len() });
     }
     let mut done = tasks.join_all().await;
     done.sort();
@@ -143,7 +144,10 @@ async fn w8_limits_hold_on_the_server_and_errors_name_the_way_out() {
     let e = Database::new(&wrong("postgres://u@h:x/db".into()), 1).err().unwrap();
     assert!(e.to_string().contains("postgres://user@host"), "{e}");
     // The server speaks no TLS: it is not used in plain text.
-    let e = verify_session(&Database::new(&PostgresOptions { tls: Some(Tls::Require), ca_file: None, ..b.options.clone() }, 1).unwrap()).await;
+    let e = verify_session(
+        &Database::new(&PostgresOptions { tls: Some(Tls::Require), ca_file: None, ..b.options.clone() }, 1).unwrap(),
+    )
+    .await;
     assert!(e.unwrap_err().message.contains("TLS"));
 }
 
@@ -164,10 +168,24 @@ async fn w10_a_table_of_the_users_with_other_names_and_types() {
              o numeric(20,0), k app.short, at timestamp, day date, s numeric(8,3), l app.verdict, v numeric[], m text)
            PARTITION BY RANGE (id);
            CREATE TABLE app.out1 PARTITION OF app.out DEFAULT");
-    let mut o = TableOptions { name: "app.out".into(), create: false, key_as: tidemill::adapters::postgres::options::KeyAs::Text, ..TableOptions::default() };
-    for (value, column) in [("source", "t"), ("partition", "p"), ("offset", "o"), ("key", "k"), ("event_time", "at"),
-        ("processed_at", "day"), ("score", "s"), ("label", "l"), ("probs", "v"), ("model", "m")]
-    {
+    let mut o = TableOptions {
+        name: "app.out".into(),
+        create: false,
+        key_as: tidemill::adapters::postgres::options::KeyAs::Text,
+        ..TableOptions::default()
+    };
+    for (value, column) in [
+        ("source", "t"),
+        ("partition", "p"),
+        ("offset", "o"),
+        ("key", "k"),
+        ("event_time", "at"),
+        ("processed_at", "day"),
+        ("score", "s"),
+        ("label", "l"),
+        ("probs", "v"),
+        ("model", "m"),
+    ] {
         o.columns.insert(value.into(), Target::Column(column.into()));
     }
     let f = b.ready(o).await;
@@ -186,12 +204,17 @@ async fn w10_a_table_of_the_users_with_other_names_and_types() {
         run.records[3].score = 123_456.0;
         let scored = f.scored(&[run]);
         let details: Vec<_> = scored.verdicts.rejected.iter().map(|r| r.detail.as_str()).collect();
-        assert_eq!(details, ["column k cannot hold a text of this length", "column s cannot hold a number of this size"]);
+        assert_eq!(
+            details,
+            ["column k cannot hold a text of this length", "column s cannot hold a number of this size"]
+        );
         assert!(scored.verdicts.rejected.iter().all(|r| r.reason == "does_not_fit"));
         let moved = f.sink(form).store(&crate::fixture::group_of(scored.into())).await.unwrap();
         assert_eq!((moved[0].rows, moved[0].dead), (2, 2));
-        let sql = format!("SELECT o - {from}, t, p, o - {from}, k, at - {from} * interval '1 ms', day, s - {from} * 0.25, l, \
-                           array[v[1], v[2], v[3] - {from}], m FROM app.out ORDER BY o");
+        let sql = format!(
+            "SELECT o - {from}, t, p, o - {from}, k, at - {from} * interval '1 ms', day, s - {from} * 0.25, l, \
+                           array[v[1], v[2], v[3] - {from}], m FROM app.out ORDER BY o"
+        );
         assert_eq!(f.sql(&sql), want, "form {form}");
     }
 }
@@ -199,7 +222,8 @@ async fn w10_a_table_of_the_users_with_other_names_and_types() {
 #[tokio::test]
 async fn mapped_fields_make_columns() {
     let b = blank();
-    let field = |column: &str, kind| MappedField { column: column.into(), field: column.into(), kind, missing: Missing::Null };
+    let field =
+        |column: &str, kind| MappedField { column: column.into(), field: column.into(), kind, missing: Missing::Null };
     let kinds = [FieldType::Number, FieldType::Integer, FieldType::Boolean, FieldType::Text, FieldType::Timestamp];
     let fields = kinds.iter().zip(["n", "i", "b", "t", "at"]).map(|(k, c)| field(c, *k)).collect();
     let o = TableOptions { fields, ..TableOptions::default() };
@@ -208,4 +232,45 @@ async fn mapped_fields_make_columns() {
     let sql = "SELECT string_agg(format_type(atttypid, atttypmod), ',' ORDER BY attname) FROM pg_attribute
                WHERE attrelid = 'scores'::regclass AND attname IN ('n', 'i', 'b', 't', 'at')";
     assert_eq!(b.sql(sql), "timestamp with time zone,boolean,bigint,double precision,text");
+}
+
+/// Every accepted type once more, through the encoder's own functions and COPY BINARY, with the values that break encoders.
+#[tokio::test]
+async fn w10_edge_values_arrive_exactly() {
+    use tidemill::domain::lane::Epoch;
+    use tidemill::ports::Sink;
+    let b = blank();
+    let o = TableOptions::default();
+    migrate(&b.database(), &o, &outputs(), false).await.unwrap();
+    b.sql(
+        "CREATE TABLE edge (LIKE scores); DROP VIEW scores_readable; DROP TABLE scores;
+           CREATE TABLE scores (source int2, partition int4, \"offset\" int8, key bytea, event_time timestamptz,
+             processed_at timestamp, model int8, score float8, label jsonb, probs float8[])",
+    );
+    let f = b.ready(TableOptions { view: false, ..o }).await;
+    let lane = crate::fixture::lane(0);
+    let epoch: Epoch = f.claim(lane).await;
+    let values = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 5e-324, f64::MAX, 0.1];
+    for (form, from) in [(1000, 0_i64), (0, 7)] {
+        f.sql("TRUNCATE scores");
+        let mut run = crate::fixture::run(lane, epoch, from, from + 7);
+        for (r, v) in run.records.iter_mut().zip(values) {
+            r.score = v;
+            r.label = "é\"\\\n\u{1}".into();
+        }
+        f.sink(form).store(&f.group(&[run])).await.unwrap();
+        assert_eq!(
+            f.sql("SELECT string_agg(score::text, ' ' ORDER BY \"offset\") FROM scores"),
+            "NaN Infinity -Infinity -0 5e-324 1.7976931348623157e+308 0.1"
+        );
+        assert_eq!(
+            f.sql("SELECT DISTINCT label #>> '{}' = U&'\\00e9\"\\\\\\000a\\0001' FROM scores"),
+            "t",
+            "form {form}"
+        );
+        assert_eq!(
+            f.sql("SELECT count(*) FROM scores WHERE probs[1:2] = '{0.5,-1.5}' AND array_ndims(probs) = 1"),
+            "7"
+        );
+    }
 }

@@ -128,7 +128,10 @@ async fn w3_eight_thousand_rows_of_twelve_lanes_go_by_copy() {
     }
     let moved = f.sink(1000).store(&f.group(&runs)).await.unwrap();
     assert_eq!(moved.len(), 12);
-    assert_eq!(f.sql("SELECT count(*), count(DISTINCT (partition, \"offset\")), sum(score) FROM scores"), "8400|8400|733950");
+    assert_eq!(
+        f.sql("SELECT count(*), count(DISTINCT (partition, \"offset\")), sum(score) FROM scores"),
+        "8400|8400|733950"
+    );
 }
 
 #[tokio::test]
@@ -151,7 +154,8 @@ async fn w3_dead_letters_keep_any_bytes() {
     let mut records: Vec<_> = (0..3).map(rec).collect();
     records[0].key = Some(b"\0\xff".to_vec());
     records[0].payload = Some(vec![0xc3, 0x28, 0, b'\'', b'"']);
-    records[0].headers = vec![(b"a\0\"\\".to_vec(), Some(b"\xff{,}".to_vec())), (vec![], None), (b"e".to_vec(), Some(vec![]))];
+    records[0].headers =
+        vec![(b"a\0\"\\".to_vec(), Some(b"\xff{,}".to_vec())), (vec![], None), (b"e".to_vec(), Some(vec![]))];
     records[1].key = None;
     records[1].payload = None;
     records[2].payload = Some(vec![7; 150]);
@@ -161,8 +165,14 @@ async fn w3_dead_letters_keep_any_bytes() {
     let moved = f.sink(1000).store(&f.group(&[one])).await.unwrap();
     assert_eq!(moved[0].dead, 3);
     let sql = |what: &str, n: i32| f.sql(&format!("SELECT {what} FROM tidemill.dead_letter WHERE \"offset\" = {n}"));
-    assert_eq!(sql("key, payload, state, stage, reason, detail", 0), "\\x00ff|\\xc328002722|open|decode|bad_json|expected a value");
-    assert_eq!(sql("header_names[1], header_values[1], header_names[2], header_values[2], header_values[3]", 0), "\\x6100225c|\\xff7b2c7d|\\x||\\x");
+    assert_eq!(
+        sql("key, payload, state, stage, reason, detail", 0),
+        "\\x00ff|\\xc328002722|open|decode|bad_json|expected a value"
+    );
+    assert_eq!(
+        sql("header_names[1], header_values[1], header_names[2], header_values[2], header_values[3]", 0),
+        "\\x6100225c|\\xff7b2c7d|\\x||\\x"
+    );
     assert_eq!(sql("key IS NULL, payload IS NULL, payload_length IS NULL, timestamp_ms", 1), "t|t|t|1600000000001");
     assert_eq!(
         sql("length(payload), payload_length, payload_sha256 = sha256(decode(repeat('07', 150), 'hex'))", 2),
@@ -183,7 +193,9 @@ async fn w10_a_conflict_is_skipped_or_overwritten_as_configured() {
             o.conflict_columns = vec!["key".into()];
             o.unique_index = false;
             let first = TableOptions { on_conflict: OnConflict::DeadLetter, ..o.clone() };
-            tidemill::adapters::postgres::migrate::migrate(&b.database(), &first, &crate::fixture::outputs(), false).await.unwrap();
+            tidemill::adapters::postgres::migrate::migrate(&b.database(), &first, &crate::fixture::outputs(), false)
+                .await
+                .unwrap();
             b.sql("CREATE UNIQUE INDEX ON scores (key)");
         }
         let f = b.ready(o).await;

@@ -22,8 +22,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 
-use crate::fixture::ME;
 use crate::fixture::Fixture;
+use crate::fixture::ME;
 use crate::fixture::blank;
 use crate::fixture::lane;
 use crate::fixture::ready;
@@ -182,21 +182,25 @@ async fn p6_refused_rows_step_aside_and_their_neighbours_are_stored() {
         let f = ready().await;
         f.sql("ALTER TABLE scores ADD CHECK (score < 100000), ADD CONSTRAINT one UNIQUE (key)");
         f.sql("CREATE TABLE known (label text PRIMARY KEY); INSERT INTO known VALUES ('ok')");
-        f.sql("ALTER TABLE scores ADD CONSTRAINT fk FOREIGN KEY (label) REFERENCES known DEFERRABLE INITIALLY DEFERRED");
+        f.sql(
+            "ALTER TABLE scores ADD CONSTRAINT fk FOREIGN KEY (label) REFERENCES known DEFERRABLE INITIALLY DEFERRED",
+        );
         let epoch = f.claim(lane(0)).await;
         let other = f.claim(lane(1)).await;
         let mut one = run(lane(0), epoch, 0, 300);
         one.records[17].score = 1e6;
         one.records[40].key = Some(b"k30".to_vec());
         one.records[250].label = b"unheard".to_vec();
-        one.records[299].key = Some(vec![5; 20_000].iter().enumerate().map(|(i, _)| (i * 7919 % 251) as u8 ^ (i / 251) as u8).collect());
+        one.records[299].key =
+            Some(vec![5; 20_000].iter().enumerate().map(|(i, _)| (i * 7919 % 251) as u8 ^ (i / 251) as u8).collect());
         // Text that no text column can hold never reaches the server.
         one.records[100].label = b"a\0b".to_vec();
         let mut two = run(lane(1), other, 300, 310);
         two.expected = 0;
         two.records[9].key = Some(b"k300".to_vec());
         let guilty = store_with_isolation(&f, form, f.group(&[one, two])).await;
-        let found: BTreeMap<(usize, usize), &str> = guilty.iter().map(|g| ((g.piece, g.record), g.why.reason)).collect();
+        let found: BTreeMap<(usize, usize), &str> =
+            guilty.iter().map(|g| ((g.piece, g.record), g.why.reason)).collect();
         let want = [
             ((0, 17), "check_violation"),
             ((0, 40), "unique_violation"),
@@ -283,7 +287,8 @@ async fn tls_verifies_chain_and_name() {
         .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let file = |name: &str| dir.join(name).display().to_string();
-    let settings = vec!["ssl=on".into(), format!("ssl_cert_file={}", file("s.pem")), format!("ssl_key_file={}", file("s.key"))];
+    let settings =
+        vec!["ssl=on".into(), format!("ssl_cert_file={}", file("s.pem")), format!("ssl_key_file={}", file("s.key"))];
     let pg = Arc::new(Postgres::with(Setup { fsync: false, settings }));
     let name = pg.create_database();
     let try_it = async |host: &str, ca: Option<&str>| {
@@ -296,7 +301,10 @@ async fn tls_verifies_chain_and_name() {
         Ok::<bool, String>(row.get(0))
     };
     assert_eq!(try_it("localhost", Some("ca.pem")).await, Ok(true));
-    assert!(try_it("127.0.0.1", Some("ca.pem")).await.unwrap_err().contains("TLS"), "the name is not in the certificate");
+    assert!(
+        try_it("127.0.0.1", Some("ca.pem")).await.unwrap_err().contains("TLS"),
+        "the name is not in the certificate"
+    );
     assert!(try_it("localhost", None).await.is_err(), "the system does not know this authority");
     assert!(try_it("localhost", Some("s.key")).await.unwrap_err().contains("ca_file"));
     std::fs::remove_dir_all(&dir).unwrap();

@@ -161,9 +161,16 @@ impl Postgres {
         let server = as_server(&self.bin.join("postgres"));
         let mut keeper = Command::new("sh");
         keeper.arg("-c").arg(KEEPER).arg("keeper").arg(&self.dir).arg(server.get_program()).args(server.get_args());
-        keeper.arg("-D").arg(self.dir.join("data")).args(["-p", &self.port.to_string(), "-h", "127.0.0.1", "-k"]).arg(&self.dir);
+        keeper
+            .arg("-D")
+            .arg(self.dir.join("data"))
+            .args(["-p", &self.port.to_string(), "-h", "127.0.0.1", "-k"])
+            .arg(&self.dir);
         let fsync = if self.setup.fsync { "fsync=on" } else { "fsync=off" };
-        for setting in [fsync, "shared_buffers=32MB", "max_wal_size=256MB"].into_iter().chain(self.setup.settings.iter().map(|s| &s[..])) {
+        for setting in [fsync, "shared_buffers=32MB", "max_wal_size=256MB"]
+            .into_iter()
+            .chain(self.setup.settings.iter().map(|s| &s[..]))
+        {
             keeper.args(["-c", setting]);
         }
         let child = keeper.current_dir("/").stdin(Stdio::piped()).spawn().expect("sh runs");

@@ -34,7 +34,7 @@ pub(super) async fn find(lease: &Lease, context: &Context, group: &Group) -> Res
     let mut guilty = vec![];
     // Constraints that wait for COMMIT would never speak here.
     run(lease, context, "BEGIN; SET CONSTRAINTS ALL IMMEDIATE").await?;
-    let mut ranges = vec![0..rows.len()];
+    let mut ranges: Vec<std::ops::Range<usize>> = std::iter::once(0..rows.len()).collect();
     while let Some(range) = ranges.pop().filter(|_| guilty.len() < MOST) {
         if range.is_empty() {
             continue;
