@@ -1,10 +1,17 @@
 //! Files that are made from the sources must not drift from them. `TIDEMILL_UPDATE=1 cargo test --test generated` writes them.
 
+#[path = "generated/configuration.rs"]
+mod configuration;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use tidemill::config::Config;
+use tidemill::config::load;
+use tidemill::config::place::Source;
 use tidemill::config::schema;
+use tidemill::config::validate;
 use tidemill::telemetry::catalog;
 
 /// Compares a committed file with what the sources say now, or writes it.
@@ -33,4 +40,20 @@ fn docs_metrics() {
 #[test]
 fn schemas_config() {
     check("schemas/config.schema.json", &schema::of::<Config>());
+}
+
+/// Keys that have no default of use, by what is said about an empty file.
+fn required() -> BTreeSet<String> {
+    let empty = Source { name: "empty.toml".into(), ..Source::default() };
+    let (config, origins) = load::read::<Config>(empty, Path::new("."), &|_| None).expect("an empty file can be read");
+    let errors = validate::validate(&config, &origins).expect_err("an empty file names no topic");
+    errors.findings().iter().map(|finding| finding.path.clone()).collect()
+}
+
+#[test]
+fn docs_configuration() {
+    let schema = serde_json::from_str(&schema::of::<Config>()).expect("a schema is JSON");
+    let required = required();
+    assert!(required.contains("kafka.topics"), "{required:?}");
+    check("docs/configuration.md", &configuration::page(&schema, &required));
 }
