@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+use std::time::Instant;
 
 use tidemill::adapters::kafka::scout::Scout;
 use tidemill::adapters::kafka::scout::ScoutError;
@@ -17,7 +18,10 @@ pub fn the_scout_names_what_is_missing(rig: &Rig) {
     let error = Scout::open(&options, LONG).unwrap().topics().unwrap_err();
     assert!(matches!(&error, ScoutError::NoTopics(names) if names == &["no_such", "nor_this"]), "{error}");
     let scout = rig.scout();
-    let topics = scout.topics().unwrap();
+    let (topics, start) = (scout.topics().unwrap(), Instant::now());
+    assert!(topics[0].id.is_some(), "{topics:?}");
+    assert_eq!(scout.topics().unwrap(), topics);
+    assert!(start.elapsed() < Duration::from_secs(2), "no question waits for its timeout");
     assert_eq!((topics[0].name.as_str(), topics[0].partitions), (rig.topic.as_str(), 4));
     assert!(!scout.cluster_id().unwrap().is_empty());
 }
