@@ -12,7 +12,7 @@ use crate::pipeline::clock::Clock;
 use crate::pipeline::mailbox::Mailbox;
 use crate::pipeline::message::Message;
 use crate::ports::{ClaimError, Claims};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::Claims as ClaimsMetrics;
 
 /// Claims under way at once: enough to hide the flush of each, few enough to leave connections to others.
 pub const AT_ONCE: usize = 4;
@@ -26,7 +26,7 @@ pub struct Errands {
     pub tasks: TaskTracker,
     pub slots: Arc<Semaphore>,
     pub clock: Clock,
-    pub metrics: metrics::Claims,
+    pub metrics: ClaimsMetrics,
     /// Longest wait for one answer; after it the claim counts as unanswered and is tried again.
     pub deadline: Duration,
 }

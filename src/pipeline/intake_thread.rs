@@ -15,7 +15,7 @@ use crate::pipeline::publish::{Names, snapshot};
 use crate::domain::batch::Batch;
 use crate::ports::Broker;
 use crate::telemetry::health::{Beat, Outage};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::Intake as IntakeMetrics;
 use crate::telemetry::snapshot::Published;
 
 /// Pace of publishing: fresh enough for any scrape, rare enough to cost nothing.
@@ -32,7 +32,7 @@ pub struct IntakeThread<B> {
     pub writers: Vec<Arc<Mailbox<ToWriter>>>,
     pub errands: Errands,
     pub clock: Clock,
-    pub metrics: metrics::Intake,
+    pub metrics: IntakeMetrics,
     pub published: Arc<Published>,
     pub names: Names,
     pub beat: Arc<Beat>,
