@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::batch::Batch;
 use crate::domain::lane::{Lane, Now};
 use crate::domain::scored::ScoredPiece;
 use crate::pipeline::clock::Clock;
@@ -12,7 +13,6 @@ use crate::pipeline::intake::{Closed, Intake, Outcome, Status};
 use crate::pipeline::mailbox::{Mailbox, WorkQueue};
 use crate::pipeline::message::{Message, Order, ToWriter, writer_of};
 use crate::pipeline::publish::{Names, snapshot};
-use crate::domain::batch::Batch;
 use crate::ports::Broker;
 use crate::telemetry::health::{Beat, Outage};
 use crate::telemetry::metrics::Intake as IntakeMetrics;

@@ -59,7 +59,18 @@ impl Mill {
     ) -> Mill {
         let (outputs, part) = (Outputs::new(&specs), Outputs::new(&specs));
         let (kept, good) = (vec![], vec![]);
-        Mill { decoder, model, encoder, specs, fields: Fields::default(), kept, good, outputs, part, strain: Strain::default() }
+        Mill {
+            decoder,
+            model,
+            encoder,
+            specs,
+            fields: Fields::default(),
+            kept,
+            good,
+            outputs,
+            part,
+            strain: Strain::default(),
+        }
     }
 
     /// Another mill over the same plan, for another thread.
@@ -105,7 +116,8 @@ impl Mill {
         }
         verdicts.reset(batch.records.len());
         for record in guilty {
-            verdicts.reject(record, Rejected::new(Stage::Decode, "decoder_panic", "the decoder panicked on this record"));
+            verdicts
+                .reject(record, Rejected::new(Stage::Decode, "decoder_panic", "the decoder panicked on this record"));
         }
         if catch_unwind(AssertUnwindSafe(|| self.decoder.decode(batch, &mut self.fields, verdicts))).is_err() {
             let why = Rejected::new(Stage::Decode, "decoder_panic", "the decoder panicked on this batch");
@@ -163,7 +175,8 @@ impl Mill {
         for record in &self.kept {
             let record = *record as usize;
             if verdicts.of[record] == Verdict::Keep && rows.spans[record].1 == 0 {
-                verdicts.reject(record, Rejected::new(Stage::Write, "no_row", "the encoder made no row of this record"));
+                verdicts
+                    .reject(record, Rejected::new(Stage::Write, "no_row", "the encoder made no row of this record"));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Stopping within one budget (promise P7): take nothing more, let the work end, leave the group, release the lanes.
 
-use super::fill::Closed;
 use super::Intake;
+use super::fill::Closed;
 use crate::domain::lane::{Lane, Now};
 use crate::domain::ledger::Ledger;
 use crate::pipeline::message::Order;
@@ -41,7 +41,8 @@ impl Intake {
         if self.drain.is_none() {
             let shutdown = &self.settings.shutdown;
             let flush = shutdown.budget.duration().saturating_sub(shutdown.leave.duration());
-            self.drain = Some(Drain { step: Step::Flush, deadline: now + flush, abandoned: vec![], clean: true, failed: None });
+            self.drain =
+                Some(Drain { step: Step::Flush, deadline: now + flush, abandoned: vec![], clean: true, failed: None });
         }
     }
 

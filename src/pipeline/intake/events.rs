@@ -26,7 +26,9 @@ impl Intake {
                 tracing::debug!(error, "kafka refused a commit; it is for lag tools only and comes again");
                 self.lanes.values_mut().for_each(|c| c.committed = -1);
             }
-            BrokerEvent::ReadError { lane, message } => self.restart(now, lane, &format!("read error: {message}"), orders),
+            BrokerEvent::ReadError { lane, message } => {
+                self.restart(now, lane, &format!("read error: {message}"), orders)
+            }
             BrokerEvent::OutOfRange { lane, offset, message } => self.out_of_range(now, lane, offset, &message, orders),
             BrokerEvent::Down(cause) => self.kafka_down = Some(cause),
             BrokerEvent::Up => self.kafka_down = None,

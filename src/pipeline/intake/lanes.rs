@@ -1,7 +1,7 @@
 //! Lanes between being given and being handed over: claims, waits, parking, revokes (rules C1 to C5, W6).
 
-use super::custody::{Custody, State};
 use super::Intake;
+use super::custody::{Custody, State};
 use crate::domain::lane::{Lane, Now};
 use crate::domain::ledger::Ledger;
 use crate::domain::miss::Mark;

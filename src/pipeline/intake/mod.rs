@@ -25,8 +25,8 @@ use custody::Custody;
 use drain::Drain;
 pub use drain::Outcome;
 pub use fill::Closed;
-pub use returns::{TopicTotals, Totals};
 use options::{BatchOptions, Options, ShutdownOptions};
+pub use returns::{TopicTotals, Totals};
 
 /// All that intake is set by.
 #[derive(Debug, Clone)]

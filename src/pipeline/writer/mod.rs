@@ -220,8 +220,12 @@ impl Writer {
             self.set_outage(None);
         }
         let verify = self.verify || recovering;
-        let due: Vec<Lane> =
-            self.lanes.iter().filter(|(_, h)| verify || now >= h.checked + interval && !mutants::on("no_row_check")).map(|(l, _)| *l).collect();
+        let due: Vec<Lane> = self
+            .lanes
+            .iter()
+            .filter(|(_, h)| verify || now >= h.checked + interval && !mutants::on("no_row_check"))
+            .map(|(l, _)| *l)
+            .collect();
         if !due.is_empty() {
             self.verify = false;
             self.phase = Phase::Read(due, Why::Check);
