@@ -116,6 +116,11 @@ impl Intake {
         if let Some(cause) = drain.failed.take() {
             return Outcome::Failed(cause);
         }
-        if drain.clean { Outcome::Drained } else { Outcome::Abandoned(std::mem::take(&mut drain.abandoned)) }
+        // A lane that was taken from us with work under way is re-read too, even when everything else came home.
+        if drain.clean && drain.abandoned.is_empty() {
+            Outcome::Drained
+        } else {
+            Outcome::Abandoned(std::mem::take(&mut drain.abandoned))
+        }
     }
 }

@@ -122,6 +122,7 @@ impl Intake {
     pub(super) fn give_up_epoch(&mut self, lane: Lane, orders: &mut Vec<Order>) {
         let Some(custody) = self.lanes.get_mut(&lane) else { return };
         if let Some(ledger) = custody.ledger.take() {
+            self.note_abandoned(lane, &ledger);
             orders.push(Order::End { lane, epoch: ledger.epoch() });
         }
     }
