@@ -225,7 +225,8 @@ impl Intake {
     fn next_due(&self, now: Now) -> Now {
         let mut next = now + PACE;
         let wait = self.settings.batch.wait.duration();
-        if !self.open.is_empty() && !wait.is_zero() {
+        // Without a free worker the end of the delay decides nothing; a freed one wakes us.
+        if !self.open.is_empty() && !wait.is_zero() && self.in_mill < self.settings.workers {
             next = next.min(self.opened + wait);
         }
         next.max(now)
