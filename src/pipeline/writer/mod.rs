@@ -81,6 +81,7 @@ pub struct Stats {
     pub again: u64,
     /// Outcomes that were unknown and turned out to be stored.
     pub found_stored: u64,
+    /// Pieces of an ended epoch.
     pub dropped: u64,
     pub isolations: u64,
     pub pending: u64,
@@ -254,6 +255,7 @@ impl Writer {
     }
 
     fn bring_home(&mut self, seq: u64, piece: crate::domain::batch::Piece, fate: Fate) {
+        self.stats.dropped += u64::from(fate == Fate::Dropped);
         self.returns.push(Return { seq, piece, fate });
     }
 
