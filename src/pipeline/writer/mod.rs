@@ -103,7 +103,7 @@ pub struct Writer {
     backoff: Backoff,
     /// Rows that the next group may have; shrinks after timeouts (rule W4).
     limit: u64,
-    ambiguous_in_a_row: u32,
+    timeouts_in_a_row: u32,
     fruitless: u32,
     generation: u64,
     /// A new connection: read the rows of all lanes before anything is stored (rule W7).
@@ -131,7 +131,7 @@ impl Writer {
             not_before: Now::ZERO,
             backoff,
             limit,
-            ambiguous_in_a_row: 0,
+            timeouts_in_a_row: 0,
             fruitless: 0,
             generation: 0,
             verify: false,
