@@ -40,15 +40,14 @@ impl Intake {
         self.totals.assigns += 1;
         self.assign_owed = true;
         for lane in lanes {
-            let ticket = self.ticket();
-            let mut custody = Custody::new(ticket, self.backoff());
+            let mut custody = Custody::new(0, self.backoff());
             if let Some(old) = self.lanes.remove(&lane) {
-                // Given again without a revoke in between: the old work is of an ended epoch.
-                custody.floor = old.floor;
+                // Given again without a revoke in between: the old work is of an ended epoch, the client still fetches.
+                custody.fetching = old.fetching;
                 self.end_epoch(lane, old, orders);
             }
-            orders.push(Order::Claim { lane, ticket, floor: custody.floor });
             self.lanes.insert(lane, custody);
+            self.claim(lane, orders);
         }
     }
 

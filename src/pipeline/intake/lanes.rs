@@ -19,6 +19,10 @@ impl Intake {
         orders: &mut Vec<Order>,
     ) {
         let awaited = self.lanes.get(&lane).is_some_and(|c| c.ticket == ticket && c.state == State::Claiming);
+        if let Ok(claimed) = &answer {
+            let floor = self.floors.entry(lane).or_default();
+            *floor = claimed.epoch.max(*floor);
+        }
         let leaving = self.drain.is_some() || self.revoke.as_ref().is_some_and(|r| r.lanes.contains(&lane));
         if !awaited || leaving {
             // The lane went away while the database answered: dropped and released (rule C1).
@@ -46,7 +50,7 @@ impl Intake {
             self.assign_owed = false;
             broker.assign(&[(lane, claimed.next_offset)])
         };
-        custody.floor = claimed.epoch;
+        custody.held = Some(claimed.epoch);
         if let Err(error) = assigned {
             let until = custody.backoff.failed(now, self.dice.unit());
             custody.state = State::Waiting { until, cause: error.to_string() };
@@ -90,12 +94,13 @@ impl Intake {
         }
     }
 
-    fn claim(&mut self, lane: Lane, orders: &mut Vec<Order>) {
+    pub(super) fn claim(&mut self, lane: Lane, orders: &mut Vec<Order>) {
         let ticket = self.ticket();
         let Some(custody) = self.lanes.get_mut(&lane) else { return };
         custody.ticket = ticket;
         custody.state = State::Claiming;
-        orders.push(Order::Claim { lane, ticket, floor: custody.floor });
+        let floor = self.floors.get(&lane).copied().unwrap_or_default();
+        orders.push(Order::Claim { lane, ticket, floor });
     }
 
     /// Timers of waiting and parked lanes.
@@ -194,7 +199,10 @@ impl Intake {
         if let Some(ledger) = custody.ledger {
             self.note_abandoned(lane, &ledger);
             orders.push(Order::End { lane, epoch: ledger.epoch() });
-            self.release(lane, ledger.epoch(), orders);
+        }
+        // Also of a lane that waits or is parked: its row still names us.
+        if let Some(epoch) = custody.held {
+            self.release(lane, epoch, orders);
         }
     }
 
