@@ -65,10 +65,11 @@ impl Intake {
         self.queue(lane);
     }
 
-    /// An assign is owed although nothing is to be claimed any more: the group must not wait for us.
+    /// An assign is owed and no claim is under way that could answer it soon: the group must not wait for an outage or
+    /// a drain of ours. What is claimed later is added then.
     pub(super) fn answer_assign(&mut self, broker: &mut dyn Broker) {
-        let claiming = self.lanes.values().any(|c| matches!(c.state, State::Claiming | State::Waiting { .. }));
-        if self.assign_owed && !claiming && self.drain.is_none() {
+        let claiming = self.drain.is_none() && self.lanes.values().any(|c| c.state == State::Claiming);
+        if self.assign_owed && !claiming {
             self.assign_owed = false;
             if let Err(error) = broker.assign(&[]) {
                 tracing::warn!(%error, "could not answer the group's assignment");
@@ -96,7 +97,13 @@ impl Intake {
 
     pub(super) fn claim(&mut self, lane: Lane, orders: &mut Vec<Order>) {
         let ticket = self.ticket();
+        let leaving = self.drain.is_some();
         let Some(custody) = self.lanes.get_mut(&lane) else { return };
+        if leaving {
+            // It would fence the last owner for nothing.
+            custody.state = State::Waiting { until: Now::MAX, cause: "the process is stopping".to_owned() };
+            return;
+        }
         custody.ticket = ticket;
         custody.state = State::Claiming;
         let floor = self.floors.get(&lane).copied().unwrap_or_default();
