@@ -149,9 +149,11 @@ impl Mill {
         let run = catch_unwind(AssertUnwindSafe(|| model.run(batch, &self.fields, records, &mut self.part)));
         let why = match run {
             // Rows that do not match their records one by one would be stored with each other's scores.
-            Ok(Ok(())) if self.part.columns.iter().any(|c| c.len() != records.len()) => {
-                Rejected::new(Stage::Infer, "model_rows", "the model's outputs have another number of rows than its inputs")
-            }
+            Ok(Ok(())) if self.part.columns.iter().any(|c| c.len() != records.len()) => Rejected::new(
+                Stage::Infer,
+                "model_rows",
+                "the model's outputs have another number of rows than its inputs",
+            ),
             Ok(Ok(())) => {
                 self.outputs.append(&self.part);
                 self.good.extend_from_slice(records);

@@ -157,6 +157,12 @@ impl Member {
         let s = self.intake.status();
         let settled = s.totals.sum(|t| t.settled.total() + t.handed_back);
         assert_eq!(s.totals.sum(|t| t.taken), settled + s.records_in_flight, "P9: the counters tell the truth");
+        let world = self.port.world.borrow();
+        for lane in s.lanes.iter().filter(|_| !world.rewound) {
+            let durable = world.database.rows.get(&lane.lane).map_or(0, |r| r.next_offset);
+            assert!(lane.mark.is_none_or(|m| m <= durable), "P2: {} is believed durable to {:?}", lane.lane, lane.mark);
+        }
+        drop(world);
         if turn.done.is_some() {
             self.outcome = turn.done;
         }
