@@ -176,7 +176,23 @@ impl Mill {
     }
 
     fn encode(&mut self, batch: &Batch, rows: &mut Rows, verdicts: &mut Verdicts) {
-        self.encoder.encode(batch, &self.fields, &self.outputs, &self.kept, rows, verdicts);
+        let (encoder, fields, outputs) = (&self.encoder, &self.fields, &self.outputs);
+        let all = || encoder.encode(batch, fields, outputs, &self.kept, rows, verdicts);
+        if catch_unwind(AssertUnwindSafe(all)).is_err() {
+            // An encoder must not panic; if one does, each record is tried alone.
+            self.strain.panics += 1;
+            self.strain.extra_runs += self.kept.len() as u64;
+            rows.reset(batch.records.len());
+            for (i, record) in self.kept.iter().enumerate() {
+                let output = outputs.row(i);
+                let alone = || encoder.encode(batch, fields, &output, &[*record], rows, verdicts);
+                if catch_unwind(AssertUnwindSafe(alone)).is_err() {
+                    let why = Rejected::new(Stage::Write, "encoder_panic", "the encoder panicked on this record");
+                    verdicts.reject(*record as usize, why);
+                    rows.spans[*record as usize] = (0, 0);
+                }
+            }
+        }
         // A kept record without a row would be lost without a word: P1 says never.
         for record in &self.kept {
             let record = *record as usize;

@@ -245,6 +245,7 @@ impl RowEncoder for Scores {
         let Column::Float(scores) = &outputs.columns[0] else { panic!("a float column") };
         assert_eq!(scores.len(), records.len(), "row i of the outputs belongs to record i");
         for (r, score) in records.iter().zip(scores).filter(|(_, s)| **s != f64::from(b'R')) {
+            assert!(*score != f64::from(b'X'), "an encoder that cannot bear this row");
             rows.spans[*r as usize] = (rows.bytes.len() as u32, 1);
             rows.bytes.push(*score as u8);
         }
@@ -314,6 +315,13 @@ fn p6_every_kind_of_poison_steps_aside_and_neighbours_keep_their_own_scores() {
 fn p6_a_decoder_that_panics_condemns_one_record() {
     let (ground, _) = grind(b"abDcs");
     assert_eq!(fates(ground), ["a", "b", "decoder_panic", "c", "skip 1"]);
+}
+
+#[test]
+fn p6_an_encoder_that_panics_condemns_one_record() {
+    let (ground, strain) = grind(b"abXcsX");
+    assert_eq!(fates(ground), ["a", "b", "encoder_panic", "c", "skip 1", "encoder_panic"]);
+    assert_eq!(strain.panics, 1);
 }
 
 #[test]
