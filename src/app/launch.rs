@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::adapters::formats;
 use crate::adapters::kafka::broker::KafkaBroker;
 use crate::adapters::kafka::scout::Scout;
 use crate::adapters::postgres::claim::Progress;
-use crate::adapters::postgres::encode::Encoder;
-use crate::adapters::postgres::store::PostgresSink;
-use crate::adapters::formats;
 use crate::adapters::postgres::connect::Database;
 use crate::adapters::postgres::contract::Table;
+use crate::adapters::postgres::encode::Encoder;
 use crate::adapters::postgres::register::Registered;
+use crate::adapters::postgres::store::PostgresSink;
 use crate::admin::pages::Sources;
 use crate::admin::server;
 use crate::admin::server::Server;
