@@ -158,8 +158,8 @@ fn kind(root: &Value, node: &Value) -> String {
 }
 
 /// The words that an enumeration takes, with what is said about each.
-fn choices(node: &Value) -> Vec<(&str, String)> {
-    let words = |n| Value::as_array(&n["enum"]).into_iter().flatten().filter_map(Value::as_str);
+fn choices<'a>(node: &'a Value) -> Vec<(&'a str, String)> {
+    let words = |n: &'a Value| n["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let mut found: Vec<(&str, String)> = words(node).map(|w| (w, String::new())).collect();
     for one in node["oneOf"].as_array().into_iter().flatten() {
         found.extend(words(one).map(|w| (w, String::new())));
