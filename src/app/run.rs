@@ -29,6 +29,10 @@ pub fn run(config: &Config) -> Exit {
             return Exit::Configuration;
         }
     };
+    if let Some(golden) = &prepared.golden {
+        let (name, version, digest) = prepared.identity();
+        tracing::info!(name, version, digest, golden = golden.records, worst = golden.worst, "model loaded");
+    }
     let runtime = match crate::app::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
