@@ -6,4 +6,5 @@ pub mod poison;
 pub mod ports;
 pub mod postgres_cluster;
 pub mod random;
+pub mod source;
 pub mod table;

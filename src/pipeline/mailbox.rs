@@ -118,7 +118,10 @@ mod tests {
     fn closing_means_no_more() {
         let queue = Arc::new(WorkQueue::new(8));
         (0..5).for_each(|i| queue.push(i));
-        let taker = { let q = queue.clone(); std::thread::spawn(move || std::iter::from_fn(|| q.pop()).count()) };
+        let taker = {
+            let q = queue.clone();
+            std::thread::spawn(move || std::iter::from_fn(|| q.pop()).count())
+        };
         queue.close();
         assert_eq!(taker.join().ok(), Some(5));
     }

@@ -59,7 +59,18 @@ impl Mill {
     ) -> Mill {
         let (outputs, part) = (Outputs::new(&specs), Outputs::new(&specs));
         let (kept, good) = (vec![], vec![]);
-        Mill { decoder, model, encoder, specs, fields: Fields::default(), kept, good, outputs, part, strain: Strain::default() }
+        Mill {
+            decoder,
+            model,
+            encoder,
+            specs,
+            fields: Fields::default(),
+            kept,
+            good,
+            outputs,
+            part,
+            strain: Strain::default(),
+        }
     }
 
     /// Another mill over the same plan, for another thread.
@@ -105,7 +116,8 @@ impl Mill {
         }
         verdicts.reset(batch.records.len());
         for record in guilty {
-            verdicts.reject(record, Rejected::new(Stage::Decode, "decoder_panic", "the decoder panicked on this record"));
+            verdicts
+                .reject(record, Rejected::new(Stage::Decode, "decoder_panic", "the decoder panicked on this record"));
         }
         if catch_unwind(AssertUnwindSafe(|| self.decoder.decode(batch, &mut self.fields, verdicts))).is_err() {
             let why = Rejected::new(Stage::Decode, "decoder_panic", "the decoder panicked on this batch");
@@ -136,6 +148,10 @@ impl Mill {
         self.part.clear();
         let run = catch_unwind(AssertUnwindSafe(|| model.run(batch, &self.fields, records, &mut self.part)));
         let why = match run {
+            // Rows that do not match their records one by one would be stored with each other's scores.
+            Ok(Ok(())) if self.part.columns.iter().any(|c| c.len() != records.len()) => {
+                Rejected::new(Stage::Infer, "model_rows", "the model's outputs have another number of rows than its inputs")
+            }
             Ok(Ok(())) => {
                 self.outputs.append(&self.part);
                 self.good.extend_from_slice(records);
@@ -163,7 +179,8 @@ impl Mill {
         for record in &self.kept {
             let record = *record as usize;
             if verdicts.of[record] == Verdict::Keep && rows.spans[record].1 == 0 {
-                verdicts.reject(record, Rejected::new(Stage::Write, "no_row", "the encoder made no row of this record"));
+                verdicts
+                    .reject(record, Rejected::new(Stage::Write, "no_row", "the encoder made no row of this record"));
             }
         }
     }

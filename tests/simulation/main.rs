@@ -54,7 +54,10 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64) -> Simulation {
-        let world = World { logs: (0..LANES).map(|p| (Lane { topic: 0, partition: p }, Default::default())).collect(), ..World::default() };
+        let world = World {
+            logs: (0..LANES).map(|p| (Lane { topic: 0, partition: p }, Default::default())).collect(),
+            ..World::default()
+        };
         let mut simulation = Simulation {
             dice: Dice::seeded(seed),
             now: Duration::ZERO,
@@ -286,7 +289,8 @@ impl Simulation {
             let got: Vec<i64> = world.database.ends.iter().filter(|(l, _, _)| l == lane).map(|(_, o, _)| *o).collect();
             let want: Vec<i64> = log.records.iter().map(|(o, _)| *o).filter(|o| *o < mark).collect();
             assert_eq!(got, want, "P1/P3: {lane} below {mark}");
-            for ((_, _, end), (_, value)) in world.database.ends.iter().filter(|(l, _, _)| l == lane).zip(&log.records) {
+            for ((_, _, end), (_, value)) in world.database.ends.iter().filter(|(l, _, _)| l == lane).zip(&log.records)
+            {
                 let right = match value {
                     v if v % 37 == 0 => End::Dead,
                     v if v % 41 == 0 => End::Skip,

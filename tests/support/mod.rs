@@ -8,6 +8,7 @@ pub mod broker;
 pub mod daemon;
 pub mod folder;
 pub mod kafka;
+pub mod postgres;
 pub mod pgwire;
 pub mod produce;
 pub mod proxy;

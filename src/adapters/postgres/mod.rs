@@ -1,5 +1,6 @@
 //! Postgres: the sink, the progress rows and the result table. Alone in knowing tokio-postgres.
 
+pub mod audit;
 pub mod claim;
 mod conflict;
 pub mod connect;
