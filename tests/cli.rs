@@ -1,7 +1,5 @@
 //! The real program from the outside: what it prints, what it changes and how it exits.
 
-#[path = "support/postgres.rs"]
-mod postgres;
 mod support;
 
 #[path = "cli/check.rs"]

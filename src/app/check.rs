@@ -98,7 +98,10 @@ fn offline(config: &Config, examined: &Examined, report: &mut Report) {
     let mut problems = examined.slots.as_ref().err().cloned().unwrap_or_default();
     problems.extend(examined.decoder.as_ref().err().cloned());
     if problems.is_empty() {
-        report.fine("event", format!("{} fields for the table, {} skip rules", config.table.fields.len(), config.skip.len()));
+        report.fine(
+            "event",
+            format!("{} fields for the table, {} skip rules", config.table.fields.len(), config.skip.len()),
+        );
     } else {
         report.problems("event", problems);
     }

@@ -72,8 +72,11 @@ pub async fn cluster(scout: &Arc<Scout>) -> Result<Cluster, Trouble> {
 /// When the options cannot be used.
 pub fn database(config: &Config) -> Result<Database, Trouble> {
     let connections = config.writer.writers as usize + AT_ONCE;
-    Database::new(&config.postgres, connections)
-        .map_err(|e| Trouble { code: "postgres", fault: Fault::Stop, message: e.to_string() })
+    Database::new(&config.postgres, connections).map_err(|e| Trouble {
+        code: "postgres",
+        fault: Fault::Stop,
+        message: e.to_string(),
+    })
 }
 
 /// Checks session and table once, and registers topics and model.

@@ -17,7 +17,8 @@ fn when_everything_is_fine_it_says_so_and_writes_nothing() {
     let ran = world.run(&["check"]);
     ran.says(0, &["payments (4 partitions)", "mill threads; memory at most", "everything is fine"]);
     assert_eq!(ran.err, "", "stderr is for a configuration that cannot be used");
-    let all = ["configuration", "model", "golden", "event", "kafka", "topics", "plan", "postgres", "table", "positions"];
+    let all =
+        ["configuration", "model", "golden", "event", "kafka", "topics", "plan", "postgres", "table", "positions"];
     for what in all {
         assert!(ran.line(what).starts_with("ok "), "{ran}");
     }
@@ -49,7 +50,10 @@ fn golden_records_that_differ_are_named_by_line_and_output() {
     ran.says(2, &[]);
     let line = ran.line("golden");
     assert!(line.starts_with("FAIL") && line.contains("2 outputs differ"), "{ran}");
-    assert!(line.contains("line 3: score expected 0.125, got 0.") && line.contains("line 5: is_fraud expected 7"), "{ran}");
+    assert!(
+        line.contains("line 3: score expected 0.125, got 0.") && line.contains("line 5: is_fraud expected 7"),
+        "{ran}"
+    );
     for what in ["model", "kafka", "table"] {
         assert!(ran.line(what).starts_with("ok "), "{ran}");
     }
@@ -64,12 +68,12 @@ fn everything_that_is_wrong_with_the_table_is_named_at_once() {
     let user = format!("reader_{}", world.database);
     world.sql(&format!(
         "DROP VIEW fraud_scores_readable; ALTER TABLE fraud_scores DROP COLUMN score;
-         ALTER TABLE fraud_scores ALTER COLUMN is_fraud TYPE text; ALTER TABLE fraud_scores ADD COLUMN extra int NOT NULL;
+         ALTER TABLE fraud_scores ALTER COLUMN is_fraud TYPE date USING NULL; ALTER TABLE fraud_scores ADD COLUMN extra int NOT NULL;
          CREATE ROLE {user} LOGIN; GRANT USAGE ON SCHEMA tidemill TO {user};
          GRANT SELECT, INSERT, UPDATE ON tidemill.source, tidemill.model, tidemill.progress TO {user}"
     ));
     let ran = world.run_as(&world.pg.url_as(&user, &world.database), &["check"]);
-    ran.says(2, &["column score does not exist", "column is_fraud is text", "column extra (integer) is NOT NULL"]);
+    ran.says(2, &["column score does not exist", "column is_fraud is date", "column extra (integer) is NOT NULL"]);
     ran.says(2, &[&format!("{user} may not INSERT on public.fraud_scores")]);
     ran.says(2, &[&format!("{user} may not INSERT on tidemill.dead_letter")]);
     assert!(ran.line("table").starts_with("FAIL"), "{ran}");
@@ -102,7 +106,11 @@ fn services_that_are_away_are_waited_for_by_a_run_so_the_exit_code_is_another() 
 
 #[test]
 fn what_is_wrong_counts_more_than_what_is_away() {
-    let bad = ["check", "--set", "table.fields=[{column=\"a\",field=\"a..b\",type=\"text\"},{column=\"offset\",field=\"c\",type=\"text\"}]"];
+    let bad = [
+        "check",
+        "--set",
+        "table.fields=[{column=\"a\",field=\"a..b\",type=\"text\"},{column=\"offset\",field=\"c\",type=\"text\"}]",
+    ];
     let world = World::new();
     let ran = run_on(&world.bootstrap, &format!("postgres://postgres@{NOWHERE}/x"), &bad);
     ran.says(2, &["table.fields[0].field", "two values go to column `offset`"]);
@@ -127,10 +135,10 @@ fn missing_topics_are_named_beside_those_that_are_there() {
 
 #[test]
 fn memory_that_does_not_fit_the_partitions_is_refused() {
-    let ran = World::migrated().run(&["check", "--set", "intake.memory=256KiB"]);
+    let world = World::new();
+    let ran = world.run(&["check", "--set", "intake.memory=256KiB"]);
     assert!(ran.code == 2 && ran.line("plan").contains("does not fit 4 partitions"), "{ran}");
-    let huge = ["check", "--set", "intake.memory=8000000MiB"];
-    let ran = World::migrated().run(&huge);
+    let ran = world.run(&["check", "--set", "intake.in_flight_bytes=8000000MiB"]);
     assert!(ran.code == 2 && ran.line("plan").contains("lower intake.memory"), "{ran}");
 }
 

@@ -56,7 +56,7 @@ fn shown_configuration_has_origins_and_no_secrets() {
     let (_folder, path) = written(text);
     let arguments = ["config", "show", "-c", &path, "--set", "batch.rows_max=77"];
     let ran = tidemill(&arguments, &[("BROKER_PASSWORD", "hush2")]);
-    ran.says(0, &["***", "tidemill.toml:2:", "--set batch.rows_max", "# default", "reader"]);
+    ran.says(0, &["***", "tidemill.toml:1:8", "--set batch.rows_max", "# default", "reader"]);
     assert!(!ran.out.contains("hush") && !ran.err.contains("hush"), "{ran}");
 }
 

@@ -65,7 +65,8 @@ fn poisoned_records_are_counted_by_cause_and_nothing_is_left_behind() {
 fn skip_rules_count_by_name_and_only_the_newest_are_read() {
     let world = World::migrated();
     payments(&world.bootstrap, TOPIC, Load { records: 2_000, seed: 6, poisoned: 0.0 });
-    let rules = "skip=[{name=\"shops\",field=\"device.kind\",in=[\"pos\",\"moto\"]},{header=\"kind\",equals=\"clean\"}]";
+    let rules =
+        "skip=[{name=\"shops\",field=\"device.kind\",in=[\"pos\",\"moto\"]},{header=\"kind\",equals=\"clean\"}]";
     let ran = world.run(&["check", "--sample", "400", "--set", rules]);
     let line = ran.line("sample").to_owned();
     let total = number(&line, "of the newest records");

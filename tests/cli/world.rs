@@ -10,8 +10,8 @@ use std::sync::Arc;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
-use crate::postgres::Postgres;
 use crate::support::folder::Folder;
+use crate::support::postgres::Postgres;
 
 pub const TOPIC: &str = "payments";
 /// Nothing listens there.

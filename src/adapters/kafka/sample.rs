@@ -26,7 +26,7 @@ const BYTES_MAX: usize = 256 << 20;
 
 impl Scout {
     /// Reads about `count` of the newest records, evenly over the partitions: one piece a partition, in log order.
-    /// Returns what it has after `within`; empty topics give an empty batch.
+    /// Returns what it has after `within`, if anything; empty topics give an empty batch.
     pub fn sample(&self, count: usize, within: Duration) -> Result<Batch, ScoutError> {
         let end = Instant::now() + within;
         let topics = self.topics()?;
@@ -92,6 +92,10 @@ impl Scout {
             }
         }
         self.consumer.unassign().map_err(refused)?;
+        if got.is_empty() && open.len() > lost {
+            let message = "no record came in time".into();
+            return Err(ScoutError::NoAnswer { what: "a sample".into(), message });
+        }
         Ok(got)
     }
 }

@@ -105,12 +105,17 @@ pub async fn positions(database: &Database, config: &Config, prepared: &Prepared
         Ok(Ok(known)) => {
             let text = match known {
                 0 => format!("none yet: a run starts at kafka.start_from = {}", config.kafka.start_from),
-                n => format!("{n} of {} topics are known; a run goes on where the last one stopped", cluster.topics.len()),
+                n => format!(
+                    "{n} of {} topics are known; a run goes on where the last one stopped",
+                    cluster.topics.len()
+                ),
             };
             report.fine("positions", text);
         }
         Ok(Err(StartError::Contract(problems))) => report.problems("positions", problems),
-        Ok(Err(error)) if error.fault() == Fault::Retry => report.refused("positions", Fault::Retry, &error.to_string()),
+        Ok(Err(error)) if error.fault() == Fault::Retry => {
+            report.refused("positions", Fault::Retry, &error.to_string())
+        }
         // No control tables, or no right to read them: told above.
         Ok(Err(_)) => report.open("positions", "the control tables cannot be read"),
         Err(_) => report.refused("positions", Fault::Retry, "no answer in time"),

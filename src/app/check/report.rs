@@ -96,7 +96,9 @@ impl Report {
         let checks = self.lines.len() - self.count(Mark::Open);
         match (wrong, away) {
             (0, 0) => format!("{checks} checks, everything is fine"),
-            (0, _) => format!("{away} of {checks} checks failed: nothing that was looked at is wrong, but a run would wait"),
+            (0, _) => {
+                format!("{away} of {checks} checks failed: nothing that was looked at is wrong, but a run would wait")
+            }
             _ => format!("{} of {checks} checks failed: a run would not start", wrong + away),
         }
     }

@@ -74,7 +74,8 @@ pub async fn judge(judges: Judges<'_>, scout: Arc<Scout>, count: u32) -> Report 
 impl Judges<'_> {
     fn run(self, batch: &Batch) -> Tally {
         let rules = formats::options::rule_names(&self.config.skip);
-        let mut tally = Tally { topics: self.topics.iter().map(|t| t.name.clone()).collect(), rules, ..Tally::default() };
+        let mut tally =
+            Tally { topics: self.topics.iter().map(|t| t.name.clone()).collect(), rules, ..Tally::default() };
         let encoder: Arc<dyn RowEncoder> = match self.table {
             None => Arc::new(Unencoded),
             Some(table) => {
@@ -187,7 +188,8 @@ impl Tally {
                             cause.detail.clone_from(&why.detail);
                         }
                         if cause.examples.len() < EXAMPLES_MAX {
-                            let (topic, offset) = (&self.topics[usize::from(piece.lane.topic)], scored.batch.records[record].offset);
+                            let (topic, offset) =
+                                (&self.topics[usize::from(piece.lane.topic)], scored.batch.records[record].offset);
                             cause.examples.push(format!("{topic}[{}]@{offset}", piece.lane.partition));
                         }
                     }
@@ -210,10 +212,15 @@ impl Tally {
         }
         for ((stage, reason), cause) in &self.dead {
             let (stage, count, examples) = (stage.name(), cause.count, cause.examples.join(", "));
-            details.push(format!("dead-lettered at {stage}, {reason}: {count} (such as {examples}; the first: {})", cause.detail));
+            details.push(format!(
+                "dead-lettered at {stage}, {reason}: {count} (such as {examples}; the first: {})",
+                cause.detail
+            ));
         }
         if !encoded {
-            details.push("rows were not encoded, since the table is unknown: values that it cannot hold are not seen".into());
+            details.push(
+                "rows were not encoded, since the table is unknown: values that it cannot hold are not seen".into(),
+            );
         }
         let pace = total as f64 / self.time.as_secs_f64().max(1e-6);
         details.push(format!("one thread took {pace:.0} records/s, the first ones cold"));
