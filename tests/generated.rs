@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use tidemill::adapters::models::manifest;
 use tidemill::config::Config;
 use tidemill::config::load;
 use tidemill::config::place::Source;
@@ -40,6 +41,12 @@ fn docs_metrics() {
 #[test]
 fn schemas_config() {
     check("schemas/config.schema.json", &schema::of::<Config>());
+}
+
+#[test]
+fn schemas_model() {
+    let schema = serde_json::to_string_pretty(&manifest::schema()).unwrap();
+    check("schemas/model.schema.json", &format!("{schema}\n"));
 }
 
 /// Keys that have no default of use, by what is said about an empty file.

@@ -331,14 +331,14 @@ fn reads_on_while_a_leader_dies(kafka: &Kafka, rig: &Rig) -> usize {
 fn take_in_order(reader: &mut Reader, read: &mut [i64; 3], mut enough: impl FnMut(&[i64; 3]) -> bool) {
     let end = Instant::now() + LONG;
     loop {
-        for partition in 0..3 {
+        for (partition, next) in read.iter_mut().enumerate() {
             let mut batch = Batch::default();
-            let taken = reader.broker.take(lane(partition as i32), read[partition], MUCH, &mut batch);
+            let taken = reader.broker.take(lane(partition as i32), *next, MUCH, &mut batch);
             assert_eq!(taken.stale, 0, "nothing comes twice");
             for (number, record) in batch.records.iter().enumerate() {
-                let text = read[partition].to_string();
-                assert_eq!((record.offset, batch.payload(number)), (read[partition], Some(text.as_bytes())));
-                read[partition] += 1;
+                let text = next.to_string();
+                assert_eq!((record.offset, batch.payload(number)), (*next, Some(text.as_bytes())));
+                *next += 1;
             }
         }
         reader.turn(Duration::from_millis(5));

@@ -29,6 +29,9 @@ pub fn run(config: &Config) -> Exit {
             return Exit::Configuration;
         }
     };
+    if let Some(golden) = &prepared.golden {
+        tracing::info!(records = golden.records, largest_difference = golden.worst, "golden records agree");
+    }
     let runtime = match crate::app::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -28,7 +28,7 @@ pub struct Database {
 
 /// A row whose value the table refuses.
 fn is_refused(value: u64) -> bool {
-    value % 47 == 0
+    value.is_multiple_of(47)
 }
 
 impl Database {
