@@ -10,6 +10,7 @@ use crate::site::poll;
 use crate::site::reason;
 use crate::support::daemon::Daemon;
 use crate::support::proxy::Proxy;
+use crate::support::proxy::Way;
 use crate::support::signal::Signal;
 
 const SOON: Duration = Duration::from_secs(3);
@@ -47,11 +48,13 @@ fn p4_a_clean_stop_re_reads_nothing() {
 fn p7_a_drain_without_postgres_ends_in_its_budget_and_names_what_is_read_again() {
     let site = Site::shared("p7-budget", 4);
     let (proxy, through) = site.proxy();
-    let sets = ["shutdown.budget=4s", "shutdown.leave=1s", &through];
+    let limits = ["postgres.statement_timeout=1s", "postgres.lock_timeout=1s"];
+    let sets = ["shutdown.budget=4s", "shutdown.leave=1s", limits[0], limits[1], &through];
     let mut daemon = site.ready("first", &sets);
     let stream = site.stream();
     poll("records to flow", LONG, || (stored(&daemon) > 500.0).then_some(()));
-    proxy.down();
+    // The server is there and does not answer: worse than one that is gone, since every wait lasts to its limit.
+    proxy.freeze(Way::ToServer);
     reason(&mut daemon, "postgres: ");
     poll("records in flight", LONG, || (daemon.metric("tidemill_intake_in_flight_records")? > 0.0).then_some(()));
     let begun = Instant::now();
@@ -73,7 +76,7 @@ fn p7_a_drain_without_postgres_ends_in_its_budget_and_names_what_is_read_again()
     let in_flight = logged(&daemon, "counts", "taken").unwrap() - logged(&daemon, "counts", "stored").unwrap();
     assert!(in_flight > 0);
 
-    proxy.accept();
+    proxy.thaw();
     let _again = site.ready("second", &sets);
     site.settle();
     site.expect_exact(&sent);
