@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use crate::site::LONG;
 use crate::site::Site;
+use crate::site::poll;
 use crate::site::quick_postgres;
 use crate::site::reason;
 use crate::site::reasons;
 use crate::support::daemon::Daemon;
 use crate::support::kafka::Kafka;
 use crate::support::proxy::Proxy;
+use crate::support::signal::Signal;
 
 fn live(daemon: &Daemon) {
     let (status, body) = daemon.get("/livez").expect("it answers");
@@ -51,7 +53,7 @@ fn p5_a_stopped_postgres_is_waited_for_under_load() {
     site.migrate();
     let mut daemon = site.ready("only", &["intake.in_flight_records=3000"]);
     let stream = site.stream();
-    thread::sleep(Duration::from_millis(500));
+    poll("records to flow", LONG, || (daemon.metric("tidemill_intake_stored_records_total")? > 500.0).then_some(()));
     postgres.stop_immediate();
     let stopped = Instant::now();
     reason(&mut daemon, "postgres: ");
@@ -78,7 +80,7 @@ fn p5_a_stopped_broker_is_waited_for_under_load() {
     site.migrate();
     let mut daemon = site.ready("only", &[]);
     let stream = site.stream();
-    thread::sleep(Duration::from_millis(500));
+    poll("records to flow", LONG, || (daemon.metric("tidemill_intake_stored_records_total")? > 500.0).then_some(()));
     kafka.stop_node(1);
     reason(&mut daemon, "kafka: ");
     live(&daemon);
@@ -113,7 +115,7 @@ fn p8_what_a_person_must_mend_ends_the_start() {
     let mut daemon = site.ready("first", &[]);
     let sent = site.produce(50);
     site.settle();
-    daemon.signal(crate::support::signal::Signal::Term);
+    daemon.signal(Signal::Term);
     assert_eq!(daemon.wait(LONG).code(), Some(0));
     refused(&mut site.daemon("group", &["kafka.group=another"]), &["two groups would share one position", &site.topic]);
     site.kafka.delete_topic(&site.topic);
