@@ -141,7 +141,8 @@ fn insist(mut signals: Signals) {
 /// Says what the end means and decides the exit code, before anything that may hang or crash is tried.
 fn conclude(outcome: &Outcome, status: &Status, names: &Names) -> Exit {
     let t = &status.totals;
-    let (stored, dead, skipped) = (t.sum(|t| t.settled.stored), t.sum(|t| t.settled.dead), t.sum(|t| t.settled.skipped));
+    let (stored, dead, skipped) =
+        (t.sum(|t| t.settled.stored), t.sum(|t| t.settled.dead), t.sum(|t| t.settled.skipped));
     tracing::info!(taken = t.sum(|t| t.taken), stored, dead, skipped, handed_back = t.sum(|t| t.handed_back), "counts");
     match outcome {
         Outcome::Drained => {

@@ -37,8 +37,10 @@ fn w7_rows_of_a_database_that_went_back_are_made_again() {
     for (past, sessions_end) in [("", true), ("UPDATE past.progress SET epoch = epoch - 1, owner = NULL", false)] {
         if !past.is_empty() {
             site.sql("TRUNCATE past.progress; INSERT INTO past.progress SELECT * FROM tidemill.progress");
-            site.sql("UPDATE past.progress p SET next_offset = (SELECT count(*) FROM (SELECT partition FROM past.scores
-                UNION ALL SELECT partition FROM past.dead) a WHERE a.partition = p.partition)");
+            site.sql(
+                "UPDATE past.progress p SET next_offset = (SELECT count(*) FROM (SELECT partition FROM past.scores
+                UNION ALL SELECT partition FROM past.dead) a WHERE a.partition = p.partition)",
+            );
             site.sql(past);
         }
         let before = restarts(&daemon);

@@ -190,8 +190,9 @@ impl<'a> Site<'a> {
     }
 
     fn try_marks(&self) -> Option<BTreeMap<i32, i64>> {
-        let text = self.postgres.try_psql(&self.database, "SELECT partition, next_offset FROM tidemill.progress").ok()?;
-        Some(text.lines().map(|l| pair(l)).collect())
+        let text =
+            self.postgres.try_psql(&self.database, "SELECT partition, next_offset FROM tidemill.progress").ok()?;
+        Some(text.lines().map(pair).collect())
     }
 
     /// Waits until every partition's mark is the end of its log.

@@ -208,7 +208,8 @@ impl Kafka {
             client(&self.bootstrap).set("group.id", group).create().expect("these settings are right");
         let mut list = TopicPartitionList::new();
         for (partition, offset) in offsets {
-            list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).expect("an offset that Kafka can hold");
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+                .expect("an offset that Kafka can hold");
         }
         patiently("commit", || consumer.commit(&list, CommitMode::Sync));
     }

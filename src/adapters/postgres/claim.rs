@@ -81,7 +81,8 @@ impl Progress {
         let owner = Uuid(self.owner.0);
         let params: [&(dyn ToSql + Sync); 4] = [&self.source(lane), &lane.partition, &floor.0, &owner];
         let mut rows = self.query("claiming", CLAIM, &params).await;
-        if rows.as_ref().is_err_and(|e| e.sqlstate.as_deref() == Some(LOCK_NOT_AVAILABLE)) && self.end_stalled().await? {
+        if rows.as_ref().is_err_and(|e| e.sqlstate.as_deref() == Some(LOCK_NOT_AVAILABLE)) && self.end_stalled().await?
+        {
             rows = self.query("claiming", CLAIM, &params).await;
         }
         Ok(rows?.first().map(claimed))
@@ -91,7 +92,10 @@ impl Progress {
     async fn end_stalled(&self) -> Result<bool, SinkError> {
         let ended = self.query("ending sessions that stand inside COPY", END_STALLED, &[]).await?.len();
         if ended > 0 {
-            tracing::warn!(ended, "ended sessions that held a partition and stood inside COPY past postgres.statement_timeout");
+            tracing::warn!(
+                ended,
+                "ended sessions that held a partition and stood inside COPY past postgres.statement_timeout"
+            );
         }
         Ok(ended > 0)
     }
