@@ -1,6 +1,7 @@
 //! `tidemill run`: launch, wait for a signal or an end, drain, and say how it ended.
 
 use std::time::Duration;
+use std::time::Instant;
 
 use crate::adapters::kafka::broker::KafkaBroker;
 use crate::adapters::kafka::close::Closed;
@@ -16,8 +17,12 @@ use crate::pipeline::intake::Outcome;
 use crate::pipeline::intake::Status;
 use crate::pipeline::publish::Names;
 
-/// What comes after the drain's own budget, before the process leaves by force: the client's close and the last log lines.
-const AFTERMATH: Duration = Duration::from_secs(5);
+/// Intake keeps the budget by itself. This long after it, it is taken for stuck and the process leaves without its word.
+const GRACE: Duration = Duration::from_secs(1);
+/// Least time for closing the client and for ending tasks, when the budget is used up.
+const CLOSE_MIN: Duration = Duration::from_millis(200);
+/// Longest wait for tasks that nobody needs any more.
+const TASKS_MAX: Duration = Duration::from_secs(2);
 /// Ranges named one by one at an unclean end.
 const NAMED_MAX: usize = 20;
 
@@ -89,19 +94,23 @@ async fn until_end(config: &Config, surface: &Surface, live: Live, mut signals: 
             None
         }
     };
+    let budget = config.shutdown.budget.duration();
+    // One budget for all: what the drain leaves of it is for the client's close and the tasks.
+    let deadline = Instant::now() + budget;
+    let left = || deadline.saturating_duration_since(Instant::now()).max(CLOSE_MIN);
     let ended = match early {
         Some(ended) => Ok(ended),
         None => {
             surface.metrics.shutdown.started.increment(1);
             running.drain();
             insist(signals);
-            tokio::time::timeout(config.shutdown.budget.duration() + AFTERMATH, &mut running.ended).await
+            tokio::time::timeout(budget + GRACE, &mut running.ended).await
         }
     };
     let exit = match ended {
         Ok(Ok((outcome, status, broker))) => {
             let exit = conclude(&outcome, &status, &names);
-            close(broker, config.shutdown.leave.duration()).await;
+            close(broker, left().min(config.shutdown.leave.duration())).await;
             exit
         }
         Ok(Err(_)) => {
@@ -117,7 +126,7 @@ async fn until_end(config: &Config, surface: &Surface, live: Live, mut signals: 
         Exit::Done => surface.metrics.shutdown.drained.increment(1),
         _ => surface.metrics.shutdown.expired.increment(1),
     }
-    running.stop(Duration::from_secs(2)).await;
+    running.stop(left().min(TASKS_MAX)).await;
     // Never joined a group, so its end is of no interest to anybody; dropping it may block.
     std::mem::forget(scout);
     exit
@@ -159,7 +168,6 @@ fn conclude(outcome: &Outcome, status: &Status, names: &Names) -> Exit {
 }
 
 pub async fn close(broker: KafkaBroker, within: Duration) {
-    let within = within.max(Duration::from_secs(1));
     match tokio::task::spawn_blocking(move || broker.close(within)).await {
         Ok(Closed::Cleanly) => tracing::debug!("left the group"),
         Ok(closed) => tracing::warn!(?closed, "the group will notice our leaving by its session timeout"),

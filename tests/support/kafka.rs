@@ -17,10 +17,12 @@ use rdkafka::Offset;
 use rdkafka::TopicPartitionList;
 use rdkafka::admin::AdminClient;
 use rdkafka::admin::AdminOptions;
+use rdkafka::admin::NewPartitions;
 use rdkafka::admin::NewTopic;
 use rdkafka::admin::TopicReplication;
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::CommitMode;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::error::KafkaResult;
@@ -185,6 +187,31 @@ impl Kafka {
         });
         // A broker learns that it leads a little later than the metadata says so.
         self.bounds(name);
+    }
+
+    /// Raises the number of partitions; returns when every one has a leader.
+    pub fn grow_topic(&self, name: &str, partitions: usize) {
+        let result = wait(self.admin.create_partitions(&[NewPartitions::new(name, partitions)], &options()));
+        let result = result.expect("the broker answers");
+        assert!(result.iter().all(Result::is_ok), "topic {name} cannot grow: {result:?}");
+        until("leaders of new partitions", PATIENCE, || {
+            let metadata = self.admin.inner().fetch_metadata(Some(name), ANSWER).ok()?;
+            let found = metadata.topics()[0].partitions();
+            (found.len() == partitions && found.iter().all(|p| p.leader() > 0)).then_some(())
+        });
+        self.bounds(name);
+    }
+
+    /// Commits as a consumer that knows nothing of Tidemill would; the group must have no members.
+    pub fn commit(&self, group: &str, topic: &str, offsets: &[(i32, i64)]) {
+        let consumer: BaseConsumer =
+            client(&self.bootstrap).set("group.id", group).create().expect("these settings are right");
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+                .expect("an offset that Kafka can hold");
+        }
+        patiently("commit", || consumer.commit(&list, CommitMode::Sync));
     }
 
     /// Returns when the topic's name is free again.

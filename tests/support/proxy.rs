@@ -35,6 +35,10 @@ pub enum Fault {
     Silence,
     /// The answer arrives late by this much.
     Delay(Duration),
+    /// The statement, and all that any client sends later, is kept back until [`Proxy::thaw`].
+    Hold,
+    /// As `Hold`, but the statement itself still goes through.
+    HoldBehind,
 }
 
 /// Direction of bytes.
@@ -320,7 +324,13 @@ fn pump(shared: &Shared, link: &Link, way: Way) -> io::Result<()> {
         }
         framer.feed(&chunk[..n]);
         let (bytes, cut) = match way {
-            Way::ToServer => to_server(shared, link, &mut framer),
+            Way::ToServer => {
+                let (bytes, then) = to_server(shared, link, &mut framer);
+                if then == Some(Fault::Hold) {
+                    shared.hold(way);
+                }
+                (bytes, then == Some(Fault::CutBefore))
+            }
             Way::ToClient => to_client(link, &mut framer),
         };
         to.write_all(&bytes)?;
@@ -331,18 +341,22 @@ fn pump(shared: &Shared, link: &Link, way: Way) -> io::Result<()> {
     }
 }
 
-/// What may be sent on, and whether the connection ends behind it.
-fn to_server(shared: &Shared, link: &Link, framer: &mut Framer) -> (Vec<u8>, bool) {
-    let (mut out, mut session) = (vec![], link.session());
+/// What may be sent on, and the fault that must happen before or behind it.
+fn to_server(shared: &Shared, link: &Link, framer: &mut Framer) -> (Vec<u8>, Option<Fault>) {
+    let (mut out, mut session, mut then) = (vec![], link.session(), None);
     while let Some((message, statement)) = session.client(framer) {
         match statement.and_then(|s| shared.spring(&s)) {
-            Some(Fault::CutBefore) => return (out, true),
+            Some(Fault::CutBefore) => return (out, Some(Fault::CutBefore)),
+            Some(fault @ (Fault::Hold | Fault::HoldBehind)) => {
+                shared.frozen[Way::ToServer as usize].store(true, SeqCst);
+                then = Some(fault);
+            }
             Some(fault) => *link.sprung() = Some((session.round_of(&message), fault)),
             None => {}
         }
         out.extend(message);
     }
-    (out, false)
+    (out, then)
 }
 
 fn to_client(link: &Link, framer: &mut Framer) -> (Vec<u8>, bool) {

@@ -24,6 +24,16 @@ const PEEK: &str = "SELECT next_offset, epoch, owner FROM tidemill.progress WHER
 /// Waits for whoever has the row locked, so it sees the end of a zombie's last transaction.
 const CLAIM: &str = "UPDATE tidemill.progress SET epoch = greatest(epoch, $3::int8) + 1, owner = $4, claimed_at = now()
     WHERE source = $1 AND partition = $2 RETURNING next_offset, epoch";
+/// Ends sessions whose client stands still inside COPY with a mark locked. The server's own `statement_timeout` does not:
+/// it is only looked at when the next data come (seen on PostgreSQL 15), so such a client would hold its lanes for as long
+/// as it stands. Only sessions of our own role are met, and only past the limit that should have ended them.
+const END_STALLED: &str = "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a
+    WHERE a.datname = current_database() AND a.usename = current_user AND a.state = 'active' AND a.wait_event = 'ClientRead'
+      AND current_setting('statement_timeout') <> '0'
+      AND a.query_start < clock_timestamp() - current_setting('statement_timeout')::interval
+      AND EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted AND l.mode = 'RowExclusiveLock'
+                    AND l.relation = 'tidemill.progress'::regclass)";
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// A row that somebody else made first keeps its offset.
 const FIRST: &str = "INSERT INTO tidemill.progress AS p (source, partition, epoch, owner, next_offset)
     VALUES ($1, $2, $3::int8 + 1, $4, $5)
@@ -69,8 +79,25 @@ impl Progress {
     /// Claims a lane that has a row; `None` if it has none. `floor` is the highest epoch that this process has seen of it.
     pub async fn claim(&self, lane: Lane, floor: Epoch) -> Result<Option<Claimed>, SinkError> {
         let owner = Uuid(self.owner.0);
-        let rows = self.query("claiming", CLAIM, &[&self.source(lane), &lane.partition, &floor.0, &owner]).await?;
-        Ok(rows.first().map(claimed))
+        let params: [&(dyn ToSql + Sync); 4] = [&self.source(lane), &lane.partition, &floor.0, &owner];
+        let mut rows = self.query("claiming", CLAIM, &params).await;
+        if rows.as_ref().is_err_and(|e| e.sqlstate.as_deref() == Some(LOCK_NOT_AVAILABLE)) && self.end_stalled().await?
+        {
+            rows = self.query("claiming", CLAIM, &params).await;
+        }
+        Ok(rows?.first().map(claimed))
+    }
+
+    /// Whether there was a session to end.
+    async fn end_stalled(&self) -> Result<bool, SinkError> {
+        let ended = self.query("ending sessions that stand inside COPY", END_STALLED, &[]).await?.len();
+        if ended > 0 {
+            tracing::warn!(
+                ended,
+                "ended sessions that held a partition and stood inside COPY past postgres.statement_timeout"
+            );
+        }
+        Ok(ended > 0)
     }
 
     /// Claims a lane that has no row yet, to begin at `offset`. If somebody made the row meanwhile, theirs counts.
