@@ -69,7 +69,8 @@ impl Generator {
     pub fn start(address: &str, topic: &str, rate: u32, progress: Arc<Progress>) -> Result<Generator, String> {
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", address)
-            .set("linger.ms", "5")
+            // The mock broker serves one message set at a time: many small ones would be its limit, not ours.
+            .set("linger.ms", "20")
             .set("compression.type", "lz4")
             .create()
             .map_err(|e| format!("cannot make the producer: {e}"))?;

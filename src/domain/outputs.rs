@@ -1,5 +1,7 @@
 //! What a model says about the kept records of a batch, column by column.
 
+use std::fmt;
+
 /// Kind of an output column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OutputKind {
@@ -12,6 +14,18 @@ pub enum OutputKind {
     Reals {
         width: usize,
     },
+}
+
+impl fmt::Display for OutputKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OutputKind::Float => f.write_str("float"),
+            OutputKind::Integer => f.write_str("integer"),
+            OutputKind::Boolean => f.write_str("boolean"),
+            OutputKind::Label => f.write_str("label"),
+            OutputKind::Reals { width } => write!(f, "reals[{width}]"),
+        }
+    }
 }
 
 /// An output that becomes a column of the result table.

@@ -1,6 +1,6 @@
-//! When to try again: capped exponential backoff with full jitter.
+//! When to try again: capped exponential backoff with equal jitter.
 //!
-//! Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 ("full jitter").
+//! Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 ("equal jitter").
 
 use std::time::Duration;
 

@@ -31,6 +31,8 @@ pub struct Drive {
     pub beat: Arc<Beat>,
     /// "Give up now": intake has ended.
     pub stop: CancellationToken,
+    /// The last call was answered by the database.
+    pub connected: bool,
 }
 
 impl Drive {
@@ -45,6 +47,7 @@ impl Drive {
             match self.writer.step(self.clock.now()) {
                 Step::Do(command) => {
                     let answer = self.ask(command).await;
+                    self.note_connection(&answer);
                     self.writer.answer(self.clock.now(), answer, self.sink.generation());
                     self.tell();
                 }
@@ -85,6 +88,19 @@ impl Drive {
                 Answer::Marks(answer)
             }
             Command::Isolate(group) => Answer::Isolated(self.sink.isolate(&group).await),
+        }
+    }
+
+    /// All writers share the gauge, so each adds and takes away its own one.
+    fn note_connection(&mut self, answer: &Answer) {
+        let error = match answer {
+            Answer::Stored(answer) => answer.as_ref().err(),
+            Answer::Marks(answer) => answer.as_ref().err(),
+            Answer::Isolated(answer) => answer.as_ref().err(),
+        };
+        let connected = error.is_none_or(|e| e.sqlstate.is_some());
+        if connected != std::mem::replace(&mut self.connected, connected) {
+            self.metrics.connections.increment(if connected { 1.0 } else { -1.0 });
         }
     }
 

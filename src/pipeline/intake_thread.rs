@@ -108,6 +108,7 @@ impl<B: Broker> IntakeThread<B> {
     fn publish(&self, now: Now, lags: &BTreeMap<Lane, i64>) -> Status {
         let status = self.intake.status();
         let m = &self.metrics;
+        self.errands.metrics.late.absolute(status.totals.late_claims);
         m.given.absolute(status.totals.assigns);
         m.revoked.absolute(status.totals.revokes);
         m.lost.absolute(status.totals.losses);

@@ -183,7 +183,18 @@ impl Shared {
         let mailbox = Arc::new(Mailbox::new(bound, move || bell.notify_one()));
         self.writers.push(mailbox.clone());
         let (home, stop) = (self.home.clone(), self.stop.clone());
-        let drive = Drive { writer, sink, mailbox, notify, home: home.clone(), clock: self.clock, metrics, beat, stop };
+        let drive = Drive {
+            writer,
+            sink,
+            mailbox,
+            notify,
+            home: home.clone(),
+            clock: self.clock,
+            metrics,
+            beat,
+            stop,
+            connected: false,
+        };
         // A task of its own watches it, since a panic must stop the pipeline and not only one task.
         let task = self.tasks.spawn_on(drive.run(), &self.runtime);
         let watch = async move {

@@ -94,7 +94,7 @@ pub fn c4_commits_carry_the_sources_mark_and_a_lost_row_parks(rig: &Rig) {
     let first =
         |partition, uid, start, first_claim| scout.first_offset(lane(partition), uid, start, first_claim).unwrap();
     let FirstOffset::Park(why) = first(0, "u1", StartFrom::Earliest, true) else { panic!("a lost row is adopted") };
-    assert!(why.starts_with(&format!("{}[0]: ", rig.topic)) && why.contains("tidemill offsets set"), "{why}");
+    assert!(why.starts_with(&format!("{}[0]: ", rig.topic)) && why.contains("docs/operations.md"), "{why}");
     assert!(matches!(first(0, "u2", StartFrom::Earliest, true), FirstOffset::Park(_)));
     assert_eq!(first(1, "u1", StartFrom::Earliest, true), FirstOffset::Adopted(7));
     assert_eq!(first(2, "u1", StartFrom::Earliest, true), FirstOffset::Found(0));

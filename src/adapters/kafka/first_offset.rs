@@ -36,12 +36,12 @@ pub fn decide(commit: Option<&Commit>, uid: &str, start_from: StartFrom, first_c
             None => Decision::Adopt(commit.offset),
             Some(theirs) if theirs == uid => Decision::Park(format!(
                 "its progress row is missing, but the group holds our commit of offset {}: the database lost rows. Restore it, \
-                 or set the position with `tidemill offsets set`",
+                 or set the position, see docs/operations.md",
                 commit.offset
             )),
             Some(_) => Decision::Park(format!(
                 "the group holds a commit of offset {} by another source of Tidemill: this database is not the one that knows it. \
-                 Connect to that one, choose another group, or set the position with `tidemill offsets set`",
+                 Connect to that one, choose another group, or set the position, see docs/operations.md",
                 commit.offset
             )),
         },
@@ -63,7 +63,7 @@ mod tests {
             assert_eq!(decided(commit(7, "some other consumer"), first), Decision::Adopt(7));
             for metadata in [mark("u1"), mark("u2")] {
                 let Decision::Park(why) = decided(commit(7, &metadata), first) else { panic!("{metadata}") };
-                assert!(why.contains("offset 7") && why.contains("tidemill offsets set"), "{why}");
+                assert!(why.contains("offset 7") && why.contains("docs/operations.md"), "{why}");
             }
         }
     }

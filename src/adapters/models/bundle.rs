@@ -141,7 +141,7 @@ impl Bundle {
             digest: digest.clone(),
             input: graph.input.clone(),
             features: features.width(),
-            outputs: readouts.iter().map(|r| format!("{}: {:?}", r.spec.name, r.spec.kind)).collect(),
+            outputs: readouts.iter().map(|r| format!("{}: {}", r.spec.name, r.spec.kind)).collect(),
             operators: graph.operators.clone(),
             parameters: graph.parameters,
             file_bytes: onnx.len(),

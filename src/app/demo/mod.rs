@@ -27,7 +27,7 @@ use crate::telemetry::logging;
 use readings::Readings;
 use setup::Place;
 
-/// Longest wait for the lag to reach 0 at the end.
+/// Longest wait without any progress for the lag to reach 0 at the end.
 const CATCH_UP: Duration = Duration::from_secs(30);
 
 pub fn demo(args: &DemoArgs) -> Exit {

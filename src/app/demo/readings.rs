@@ -73,13 +73,16 @@ impl<'a> Readings<'a> {
         }
     }
 
-    /// Waits until everything produced is durable.
+    /// Waits until everything produced is durable, for as long as there is progress within `patience`.
     pub async fn until_durable(&self, produced: u64, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+        let (mut best, mut deadline) = (0, Instant::now() + patience);
         while Instant::now() < deadline {
             let (stored, dead) = self.settled();
             if stored + dead >= produced {
                 return true;
+            }
+            if stored + dead > best {
+                (best, deadline) = (stored + dead, Instant::now() + patience);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -53,7 +53,7 @@ fn wrong(facts: &Facts, audit: &Audit) -> Vec<String> {
             audit.marks == produced && audit.totals == produced,
             format!("marks {}, totals {}", audit.marks, audit.totals),
         ),
-        (facts.caught_up, "the lag did not reach 0 in time".to_owned()),
+        (facts.caught_up, "the pipeline stood still before the lag reached 0".to_owned()),
         (facts.drained, "the pipeline did not drain".to_owned()),
     ];
     checks.into_iter().filter(|(ok, _)| !ok).map(|(_, what)| what).collect()

@@ -95,7 +95,7 @@ impl Intake {
                 self.restart(now, lane, "the database went back behind what it had confirmed", orders);
             }
             Miss::Park | Miss::AsExpected | Miss::StoredTo(_) => {
-                self.park(now, lane, "its row in tidemill.progress is missing or holds an offset that nobody wrote; set it with `tidemill offsets set`", orders);
+                self.park(now, lane, "its row in tidemill.progress is missing or holds an offset that nobody wrote; set its position, see docs/operations.md", orders);
             }
         }
     }

@@ -26,6 +26,7 @@ impl Intake {
         let leaving = self.drain.is_some() || self.revoke.as_ref().is_some_and(|r| r.lanes.contains(&lane));
         if !awaited || leaving {
             // The lane went away while the database answered: dropped and released (rule C1).
+            self.totals.late_claims += 1;
             if let Ok(claimed) = answer {
                 self.release(lane, claimed.epoch, orders);
             }

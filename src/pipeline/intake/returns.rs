@@ -48,6 +48,8 @@ pub struct Totals {
     pub assigns: u64,
     pub revokes: u64,
     pub losses: u64,
+    /// Claims that answered after revoke, loss or drain.
+    pub late_claims: u64,
     pub fenced: u64,
     pub restarts: u64,
     pub commits: u64,
