@@ -33,7 +33,8 @@ const END_STALLED: &str = "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg
       AND a.query_start < clock_timestamp() - current_setting('statement_timeout')::interval
       AND EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted AND l.mode = 'RowExclusiveLock'
                     AND l.relation = 'tidemill.progress'::regclass)";
-const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// `lock_timeout`, or `statement_timeout` where that is not longer.
+const WAITED_IN_VAIN: [&str; 2] = ["55P03", "57014"];
 /// A row that somebody else made first keeps its offset.
 const FIRST: &str = "INSERT INTO tidemill.progress AS p (source, partition, epoch, owner, next_offset)
     VALUES ($1, $2, $3::int8 + 1, $4, $5)
@@ -81,8 +82,8 @@ impl Progress {
         let owner = Uuid(self.owner.0);
         let params: [&(dyn ToSql + Sync); 4] = [&self.source(lane), &lane.partition, &floor.0, &owner];
         let mut rows = self.query("claiming", CLAIM, &params).await;
-        if rows.as_ref().is_err_and(|e| e.sqlstate.as_deref() == Some(LOCK_NOT_AVAILABLE)) && self.end_stalled().await?
-        {
+        let waited = |e: &SinkError| e.sqlstate.as_deref().is_some_and(|code| WAITED_IN_VAIN.contains(&code));
+        if rows.as_ref().is_err_and(waited) && self.end_stalled().await? {
             rows = self.query("claiming", CLAIM, &params).await;
         }
         Ok(rows?.first().map(claimed))
