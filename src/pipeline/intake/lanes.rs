@@ -36,6 +36,9 @@ impl Intake {
             Ok(claimed) => self.begin(now, lane, claimed, broker, orders),
             Err(ClaimError::Retry(cause)) => {
                 let custody = self.lanes.get_mut(&lane).expect("it was awaited");
+                if custody.backoff.failures() == 0 {
+                    tracing::warn!(%lane, cause, "a partition could not be claimed; trying again");
+                }
                 let until = custody.backoff.failed(now, self.dice.unit());
                 custody.state = State::Waiting { until, cause };
             }
