@@ -30,13 +30,8 @@ pub trait Model: Send {
     ///
     /// An error, or a panic, condemns nobody yet: the mill tries the halves, down to the guilty record.
     /// After an error the model is as good as new.
-    fn run(
-        &mut self,
-        batch: &Batch,
-        fields: &Fields,
-        records: &[u32],
-        outputs: &mut Outputs,
-    ) -> Result<(), ModelError>;
+    fn run(&mut self, batch: &Batch, fields: &Fields, records: &[u32], outputs: &mut Outputs)
+    -> Result<(), ModelError>;
 
     /// Another one over the same plan, for another thread.
     fn fork(&self) -> Box<dyn Model>;
@@ -72,11 +67,20 @@ pub enum BrokerEvent {
     /// They are someone else's already: drop their work; [`Broker::unassign`] is still owed.
     Lost(Vec<Lane>),
     /// An asynchronous commit was answered; the text is the error, if any.
-    Committed { error: Option<String> },
+    Committed {
+        error: Option<String>,
+    },
     /// Reading a lane failed: a barrier. Intake restarts the lane at its position (rule W6).
-    ReadError { lane: Lane, message: String },
+    ReadError {
+        lane: Lane,
+        message: String,
+    },
     /// The position is outside the log, by the broker's own answer to a fetch (rule J2).
-    OutOfRange { lane: Lane, offset: i64, message: String },
+    OutOfRange {
+        lane: Lane,
+        offset: i64,
+        message: String,
+    },
     /// No broker can be reached, or one can again.
     Down(String),
     Up,

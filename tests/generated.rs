@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use tidemill::adapters::models::manifest;
 use tidemill::config::Config;
 use tidemill::config::schema;
 use tidemill::telemetry::catalog;
@@ -33,4 +34,10 @@ fn docs_metrics() {
 #[test]
 fn schemas_config() {
     check("schemas/config.schema.json", &schema::of::<Config>());
+}
+
+#[test]
+fn schemas_model() {
+    let schema = serde_json::to_string_pretty(&manifest::schema()).unwrap();
+    check("schemas/model.schema.json", &format!("{schema}\n"));
 }

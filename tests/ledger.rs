@@ -9,10 +9,19 @@ use tidemill::domain::ledger::{Ledger, Settle};
 #[derive(Clone, Debug)]
 enum Act {
     /// Take a piece of so many records over so many offsets.
-    Take { offsets: i64, records: u64 },
-    Extend { offsets: i64, records: u64 },
+    Take {
+        offsets: i64,
+        records: u64,
+    },
+    Extend {
+        offsets: i64,
+        records: u64,
+    },
     /// Settle the n-th piece ever taken (perhaps again), under the right epoch or an old one.
-    Settle { piece: usize, stale: bool },
+    Settle {
+        piece: usize,
+        stale: bool,
+    },
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {

@@ -47,11 +47,11 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    fn kafka(error: crate::adapters::kafka::scout::ScoutError) -> Trouble {
+    pub fn kafka(error: crate::adapters::kafka::scout::ScoutError) -> Trouble {
         Trouble { code: "kafka", fault: error.fault(), message: error.to_string() }
     }
 
-    fn postgres(error: StartError) -> Trouble {
+    pub fn postgres(error: StartError) -> Trouble {
         Trouble { code: "postgres", fault: error.fault(), message: error.to_string() }
     }
 }
@@ -72,8 +72,11 @@ pub async fn cluster(scout: &Arc<Scout>) -> Result<Cluster, Trouble> {
 /// When the options cannot be used.
 pub fn database(config: &Config) -> Result<Database, Trouble> {
     let connections = config.writer.writers as usize + AT_ONCE;
-    Database::new(&config.postgres, connections)
-        .map_err(|e| Trouble { code: "postgres", fault: Fault::Stop, message: e.to_string() })
+    Database::new(&config.postgres, connections).map_err(|e| Trouble {
+        code: "postgres",
+        fault: Fault::Stop,
+        message: e.to_string(),
+    })
 }
 
 /// Checks session and table once, and registers topics and model.
@@ -89,7 +92,8 @@ pub async fn table(
     Ok((table, registered.map_err(Trouble::postgres)?))
 }
 
-fn identity(config: &Config, prepared: &Prepared, cluster: &Cluster) -> Identity {
+/// Who this pipeline is, in the words of the control tables.
+pub fn identity(config: &Config, prepared: &Prepared, cluster: &Cluster) -> Identity {
     let (name, version, digest) = prepared.identity();
     let topic = |t: &TopicFacts| register::Topic {
         name: t.name.clone(),

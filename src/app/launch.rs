@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::adapters::formats;
 use crate::adapters::kafka::broker::KafkaBroker;
 use crate::adapters::kafka::scout::Scout;
 use crate::adapters::postgres::claim::Progress;
-use crate::adapters::postgres::encode::Encoder;
-use crate::adapters::postgres::store::PostgresSink;
-use crate::adapters::formats;
 use crate::adapters::postgres::connect::Database;
 use crate::adapters::postgres::contract::Table;
+use crate::adapters::postgres::encode::Encoder;
 use crate::adapters::postgres::register::Registered;
+use crate::adapters::postgres::store::PostgresSink;
 use crate::admin::pages::Sources;
 use crate::admin::server;
 use crate::admin::server::Server;
@@ -107,7 +107,8 @@ pub async fn launch(config: &Config, prepared: &Prepared, surface: &Surface) -> 
     let scout = Scout::open(&config.kafka, KAFKA_TIMEOUT).map_err(|e| stop("kafka", e.to_string()))?;
     let scout = Arc::new(scout);
     let cluster = connect::until_answered(config, &mut dice, told, || connect::cluster(&scout)).await?;
-    let plan = Plan::new(config, prepared, cluster.partitions()).map_err(|e| stop("intake.memory", e.to_string()))?;
+    let plan = Plan::new(config, prepared.bundle.as_ref(), cluster.partitions())
+        .map_err(|e| stop("intake.memory", e.to_string()))?;
     tracing::info!(%plan, "plan");
     let database = connect::database(config)?;
     let ask = || connect::table(&database, config, prepared, &cluster);

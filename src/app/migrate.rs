@@ -2,9 +2,11 @@
 
 use crate::adapters::postgres::migrate as migration;
 use crate::app::connect;
+use crate::app::connect::Trouble;
 use crate::app::prepare;
 use crate::cli::Exit;
 use crate::config::Config;
+use crate::domain::fault::Fault;
 
 pub fn migrate(config: &Config, dry_run: bool) -> Exit {
     let prepared = match prepare::prepare(config) {
@@ -22,8 +24,8 @@ pub fn migrate(config: &Config, dry_run: bool) -> Exit {
         }
     };
     let done = runtime.block_on(async {
-        let database = connect::database(config).map_err(|t| t.message)?;
-        migration::migrate(&database, &config.table, &prepared.outputs, dry_run).await.map_err(|e| e.to_string())
+        let database = connect::database(config)?;
+        migration::migrate(&database, &config.table, &prepared.outputs, dry_run).await.map_err(Trouble::postgres)
     });
     match done {
         Ok(steps) => {
@@ -34,9 +36,10 @@ pub fn migrate(config: &Config, dry_run: bool) -> Exit {
             }
             Exit::Done
         }
-        Err(message) => {
-            eprintln!("{message}");
-            Exit::Configuration
+        Err(trouble) => {
+            eprintln!("{}", trouble.message);
+            // Away is not wrong: trying again may help.
+            if trouble.fault == Fault::Retry { Exit::CannotGoOn } else { Exit::Configuration }
         }
     }
 }

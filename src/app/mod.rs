@@ -1,7 +1,7 @@
 //! Layer 5: the only place where adapters meet the pipeline.
 
-mod claims;
 mod check;
+mod claims;
 mod connect;
 mod demo;
 mod launch;

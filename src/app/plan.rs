@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::adapters::kafka::memory::DoesNotFit;
 use crate::adapters::kafka::memory::MemoryPlan;
-use crate::app::prepare::Prepared;
+use crate::adapters::models::bundle::Bundle;
 use crate::config::Config;
 use crate::domain::units::ByteSize;
 
@@ -20,10 +20,10 @@ pub struct Plan {
 impl Plan {
     /// # Errors
     /// When `intake.memory` is too small for the partitions.
-    pub fn new(config: &Config, prepared: &Prepared, partitions: u32) -> Result<Plan, DoesNotFit> {
+    pub fn new(config: &Config, bundle: Option<&Bundle>, partitions: u32) -> Result<Plan, DoesNotFit> {
         let threads = threads(config);
         let rows = config.batch.rows_max as usize;
-        let model = prepared.bundle.as_ref().map_or(0, |b| b.summary.memory(threads, rows) as u64);
+        let model = bundle.map_or(0, |b| b.summary.memory(threads, rows) as u64);
         Ok(Plan {
             threads,
             kafka: MemoryPlan::new(config.intake.memory, partitions)?,

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::adapters::formats;
+use crate::adapters::models::Options;
 use crate::adapters::models::bundle::Bundle;
 use crate::adapters::models::golden;
 use crate::adapters::models::golden::GoldenReport;
@@ -30,48 +31,57 @@ pub struct Prepared {
     pub slots: Slots,
 }
 
+/// Each part of the preparation with its own outcome, so that `check` can go on where a start gives up.
+pub struct Examined {
+    /// `None` without a `[model]`.
+    pub bundle: Option<Result<Bundle, String>>,
+    /// `None` without a bundle that could be loaded.
+    pub golden: Option<Result<GoldenReport, String>>,
+    pub decoder: Result<Box<dyn Decoder>, String>,
+    /// The fields that the table wants.
+    pub slots: Result<Slots, Vec<String>>,
+    numbers: Vec<usize>,
+}
+
 /// Loads the bundle, lets its golden records vouch for it, and plans the decoder.
+pub fn examine(config: &Config) -> Examined {
+    let load = |options: &Options| Bundle::load(&options.bundle, &parse_path).map_err(|e| e.to_string());
+    let bundle = config.model.as_ref().map(load);
+    let loaded = bundle.as_ref().and_then(|b| b.as_ref().ok());
+    let mut wanted = loaded.map(|b| b.wanted.clone()).unwrap_or_default();
+    let numbers: Vec<usize> = (0..wanted.len()).collect();
+    let slots = table_fields(config, &mut wanted);
+    // Paths in the configuration were resolved when it was read.
+    let decoder = formats::build(&config.event, &config.skip, &wanted, Path::new("")).map_err(|e| e.to_string());
+    let golden = loaded.map(|b| verify(b, &numbers));
+    Examined { bundle, golden, decoder, slots, numbers }
+}
+
+/// The same for a start.
 ///
 /// # Errors
 /// All that is wrong, each naming the file or key and the way out.
 pub fn prepare(config: &Config) -> Result<Prepared, Vec<String>> {
+    let examined = examine(config);
     let mut problems = vec![];
-    let bundle = match &config.model {
-        None => None,
-        Some(options) => match Bundle::load(&options.bundle, &parse_path) {
-            Ok(bundle) => Some(bundle),
-            Err(error) => {
-                problems.push(error.to_string());
-                None
-            }
-        },
-    };
-    let mut wanted = bundle.as_ref().map(|b| b.wanted.clone()).unwrap_or_default();
-    let of_model = wanted.len();
-    let slots = table_fields(config, &mut wanted, &mut problems);
-    // Paths in the configuration were resolved when it was read.
-    let decoder = match formats::build(&config.event, &config.skip, &wanted, Path::new("")) {
-        Ok(decoder) => Some(decoder),
-        Err(error) => {
-            problems.push(error.to_string());
-            None
-        }
-    };
-    let numbers: Vec<usize> = (0..of_model).collect();
-    let golden = bundle.as_ref().and_then(|b| match verify(b, &numbers) {
-        Ok(report) => Some(report),
-        Err(error) => {
-            problems.push(error);
-            None
-        }
-    });
-    match decoder {
-        Some(decoder) if problems.is_empty() => {
-            let model = bundle.as_ref().map(|b| b.model(&numbers));
-            let outputs = bundle.as_ref().map(Bundle::outputs).unwrap_or_default();
-            Ok(Prepared { bundle, golden, outputs, decoder, model, slots })
-        }
+    problems.extend(examined.bundle.iter().filter_map(|b| b.as_ref().err().cloned()));
+    problems.extend(examined.slots.as_ref().err().cloned().unwrap_or_default());
+    problems.extend(examined.decoder.as_ref().err().cloned());
+    problems.extend(examined.golden.iter().filter_map(|g| g.as_ref().err().cloned()));
+    match examined.made() {
+        Some(prepared) if problems.is_empty() => Ok(prepared),
         _ => Err(problems),
+    }
+}
+
+impl Examined {
+    /// All that is needed to judge records, unless a part is missing. Golden records that differ do not matter here.
+    pub fn made(self) -> Option<Prepared> {
+        let bundle = self.bundle.transpose().ok()?;
+        let golden = self.golden.and_then(Result::ok);
+        let model = bundle.as_ref().map(|b| b.model(&self.numbers));
+        let outputs = bundle.as_ref().map(Bundle::outputs).unwrap_or_default();
+        Some(Prepared { bundle, golden, outputs, decoder: self.decoder.ok()?, model, slots: self.slots.ok()? })
     }
 }
 
@@ -86,8 +96,10 @@ fn parse_path(text: &str) -> Result<Vec<Step>, String> {
     formats::path::parse(text).map_err(|e| e.to_string())
 }
 
-fn table_fields(config: &Config, wanted: &mut Vec<FieldSpec>, problems: &mut Vec<String>) -> Slots {
+/// Appends what the table wants to `wanted`, and says where.
+fn table_fields(config: &Config, wanted: &mut Vec<FieldSpec>) -> Result<Slots, Vec<String>> {
     let mut slots = Slots::default();
+    let mut problems = vec![];
     for (i, field) in config.table.fields.iter().enumerate() {
         let missing = match field.missing {
             Missing::Null => Otherwise::Absent,
@@ -111,7 +123,7 @@ fn table_fields(config: &Config, wanted: &mut Vec<FieldSpec>, problems: &mut Vec
             Err(error) => problems.push(format!("table.event_time: {error}")),
         }
     }
-    slots
+    if problems.is_empty() { Ok(slots) } else { Err(problems) }
 }
 
 impl Prepared {

@@ -29,6 +29,9 @@ pub fn run(config: &Config) -> Exit {
             return Exit::Configuration;
         }
     };
+    if let Some(golden) = &prepared.golden {
+        tracing::info!(records = golden.records, largest_difference = golden.worst, "golden records agree");
+    }
     let runtime = match crate::app::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -131,7 +134,8 @@ fn insist(mut signals: Signals) {
 /// Says what the end means and decides the exit code, before anything that may hang or crash is tried.
 fn conclude(outcome: &Outcome, status: &Status, names: &Names) -> Exit {
     let t = &status.totals;
-    let (stored, dead, skipped) = (t.sum(|t| t.settled.stored), t.sum(|t| t.settled.dead), t.sum(|t| t.settled.skipped));
+    let (stored, dead, skipped) =
+        (t.sum(|t| t.settled.stored), t.sum(|t| t.settled.dead), t.sum(|t| t.settled.skipped));
     tracing::info!(taken = t.sum(|t| t.taken), stored, dead, skipped, handed_back = t.sum(|t| t.handed_back), "counts");
     match outcome {
         Outcome::Drained => {

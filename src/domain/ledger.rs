@@ -119,7 +119,11 @@ impl Ledger {
             self.mark = self.mark.max(end);
         }
         while let Some(first) = self.pieces.front().filter(|p| p.settled) {
-            assert!(first.end > self.mark || mutants::on("mark_highest_seen"), "I2: the mark goes back to {}", first.end);
+            assert!(
+                first.end > self.mark || mutants::on("mark_highest_seen"),
+                "I2: the mark goes back to {}",
+                first.end
+            );
             self.mark = first.end.max(self.mark);
             self.pieces.pop_front();
             if mutants::on("settle_behind") {
@@ -132,7 +136,10 @@ impl Ledger {
         if mutants::on("drained_below_position") && self.pieces.is_empty() {
             self.mark = self.position - 1;
         }
-        assert!(!self.pieces.is_empty() || self.mark == self.position || mutants::any(), "I7: drained below the position");
+        assert!(
+            !self.pieces.is_empty() || self.mark == self.position || mutants::any(),
+            "I7: drained below the position"
+        );
         if self.mark > before { Settle::Advanced(self.mark) } else { Settle::Held }
     }
 }

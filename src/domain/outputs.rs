@@ -102,6 +102,23 @@ impl Outputs {
         self.columns.iter_mut().for_each(Column::clear);
     }
 
+    /// Row `i` alone; for the rare path that looks for a guilty record.
+    pub fn row(&self, i: usize) -> Outputs {
+        let one = |column: &Column| match column {
+            Column::Float(v) => Column::Float(vec![v[i]]),
+            Column::Integer(v) => Column::Integer(vec![v[i]]),
+            Column::Boolean(v) => Column::Boolean(vec![v[i]]),
+            Column::Label { .. } => {
+                let bytes = column.label(i).to_vec();
+                Column::Label { ends: vec![bytes.len() as u32], bytes }
+            }
+            Column::Reals { width, values } => {
+                Column::Reals { width: *width, values: values[i * width..(i + 1) * width].to_vec() }
+            }
+        };
+        Outputs { columns: self.columns.iter().map(one).collect() }
+    }
+
     /// Appends the rows of another run of the same model.
     pub fn append(&mut self, other: &Outputs) {
         for (to, from) in self.columns.iter_mut().zip(&other.columns) {

@@ -14,7 +14,7 @@ use crate::pipeline::message::{Message, ToWriter};
 use crate::pipeline::writer::{Answer, Command, Step, Writer};
 use crate::ports::{Sink, SinkError, SinkFault};
 use crate::telemetry::health::{Beat, Outage};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::Writer as WriterMetrics;
 
 /// Without a message or a deadline the task still comes round, so that its pulse is seen.
 const PULSE: std::time::Duration = std::time::Duration::from_secs(1);
@@ -27,7 +27,7 @@ pub struct Drive {
     pub notify: Arc<Notify>,
     pub home: Arc<Mailbox<Message>>,
     pub clock: Clock,
-    pub metrics: metrics::Writer,
+    pub metrics: WriterMetrics,
     pub beat: Arc<Beat>,
     /// "Give up now": intake has ended.
     pub stop: CancellationToken,

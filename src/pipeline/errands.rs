@@ -1,8 +1,10 @@
 //! Claims, peeks and releases: asked by intake, carried out on the runtime, each in its own short transaction (rule C1).
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -12,7 +14,7 @@ use crate::pipeline::clock::Clock;
 use crate::pipeline::mailbox::Mailbox;
 use crate::pipeline::message::Message;
 use crate::ports::{ClaimError, Claims};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::Claims as ClaimsMetrics;
 
 /// Claims under way at once: enough to hide the flush of each, few enough to leave connections to others.
 pub const AT_ONCE: usize = 4;
@@ -26,7 +28,7 @@ pub struct Errands {
     pub tasks: TaskTracker,
     pub slots: Arc<Semaphore>,
     pub clock: Clock,
-    pub metrics: metrics::Claims,
+    pub metrics: ClaimsMetrics,
     /// Longest wait for one answer; after it the claim counts as unanswered and is tried again.
     pub deadline: Duration,
 }
@@ -75,11 +77,14 @@ impl Errands {
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let slots = self.slots.clone();
+        let (slots, home) = (self.slots.clone(), self.home.clone());
         self.tasks.spawn_on(
             async move {
                 let _slot = slots.acquire().await;
-                work.await;
+                // Without an answer the lane would wait for one for ever.
+                if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+                    home.push(Message::Failed("a claim broke an invariant; see the log".to_owned()));
+                }
             },
             &self.runtime,
         );

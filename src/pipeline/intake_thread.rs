@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::batch::Batch;
 use crate::domain::lane::{Lane, Now};
 use crate::domain::scored::ScoredPiece;
 use crate::pipeline::clock::Clock;
@@ -12,10 +13,9 @@ use crate::pipeline::intake::{Closed, Intake, Outcome, Status};
 use crate::pipeline::mailbox::{Mailbox, WorkQueue};
 use crate::pipeline::message::{Message, Order, ToWriter, writer_of};
 use crate::pipeline::publish::{Names, snapshot};
-use crate::domain::batch::Batch;
 use crate::ports::Broker;
 use crate::telemetry::health::{Beat, Outage};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::Intake as IntakeMetrics;
 use crate::telemetry::snapshot::Published;
 
 /// Pace of publishing: fresh enough for any scrape, rare enough to cost nothing.
@@ -32,7 +32,7 @@ pub struct IntakeThread<B> {
     pub writers: Vec<Arc<Mailbox<ToWriter>>>,
     pub errands: Errands,
     pub clock: Clock,
-    pub metrics: metrics::Intake,
+    pub metrics: IntakeMetrics,
     pub published: Arc<Published>,
     pub names: Names,
     pub beat: Arc<Beat>,

@@ -98,7 +98,9 @@ mod tests {
     fn a_push_wakes_and_a_drain_keeps_order() {
         let woken = Arc::new(AtomicUsize::new(0));
         let count = woken.clone();
-        let mailbox = Mailbox::new(4, move || drop(count.fetch_add(1, Ordering::Relaxed)));
+        let mailbox = Mailbox::new(4, move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
         (0..3).for_each(|i| mailbox.push(i));
         let mut got = VecDeque::from([-1]);
         mailbox.drain(&mut got);
@@ -118,7 +120,10 @@ mod tests {
     fn closing_means_no_more() {
         let queue = Arc::new(WorkQueue::new(8));
         (0..5).for_each(|i| queue.push(i));
-        let taker = { let q = queue.clone(); std::thread::spawn(move || std::iter::from_fn(|| q.pop()).count()) };
+        let taker = {
+            let q = queue.clone();
+            std::thread::spawn(move || std::iter::from_fn(|| q.pop()).count())
+        };
         queue.close();
         assert_eq!(taker.join().ok(), Some(5));
     }

@@ -14,16 +14,36 @@ use crate::ports::{ClaimError, Claimed};
 #[derive(Debug)]
 pub enum Order {
     /// Claim the lane; the answer carries the ticket back, so that a late one is recognised (rule C1).
-    Claim { lane: Lane, ticket: u64, floor: Epoch },
+    Claim {
+        lane: Lane,
+        ticket: u64,
+        floor: Epoch,
+    },
     /// Read the lane's row; a parked lane waits for a change there (rule C5).
-    Peek { lane: Lane, ticket: u64 },
-    Release { lane: Lane, epoch: Epoch },
+    Peek {
+        lane: Lane,
+        ticket: u64,
+    },
+    Release {
+        lane: Lane,
+        epoch: Epoch,
+    },
     /// To the lane's writer: a claim begins at this mark. Sent before any piece of the epoch can reach it.
-    Begin { lane: Lane, epoch: Epoch, mark: i64 },
+    Begin {
+        lane: Lane,
+        epoch: Epoch,
+        mark: i64,
+    },
     /// To the lane's writer: drop all work of this epoch and older.
-    End { lane: Lane, epoch: Epoch },
+    End {
+        lane: Lane,
+        epoch: Epoch,
+    },
     /// To the mill; why it closed is for the metrics.
-    Mill { batch: Batch, why: Closed },
+    Mill {
+        batch: Batch,
+        why: Closed,
+    },
     /// To the lane's writer, past the mill: a piece without records moves the mark to the end of the log (rule T6).
     Idle(Arc<Scored>),
 }
@@ -60,14 +80,29 @@ pub enum Message {
     Returned(Vec<Return>),
     /// A mill thread is free again.
     WorkerFree,
-    Claimed { lane: Lane, ticket: u64, answer: Result<Claimed, ClaimError> },
-    Peeked { lane: Lane, ticket: u64, answer: Result<Option<Mark>, ClaimError> },
+    Claimed {
+        lane: Lane,
+        ticket: u64,
+        answer: Result<Claimed, ClaimError>,
+    },
+    Peeked {
+        lane: Lane,
+        ticket: u64,
+        answer: Result<Option<Mark>, ClaimError>,
+    },
     /// A release was tried; whether it worked does not matter for correctness.
     Released,
     /// A writer's reading of a row ends the epoch (rule W5): `Fenced`, `Restart` or `Park`.
-    Missed { lane: Lane, epoch: Epoch, miss: Miss },
+    Missed {
+        lane: Lane,
+        epoch: Epoch,
+        miss: Miss,
+    },
     /// A writer cannot store (the cause names what and the way out), or can again.
-    Outage { writer: usize, cause: Option<String> },
+    Outage {
+        writer: usize,
+        cause: Option<String>,
+    },
     /// Drain and leave within the budget.
     Drain,
     /// A thread or task of the pipeline ended by a bug: drain what can be drained and end.
@@ -77,10 +112,20 @@ pub enum Message {
 /// What a writer is told.
 #[derive(Debug)]
 pub enum ToWriter {
-    Begin { lane: Lane, epoch: Epoch, mark: i64 },
-    End { lane: Lane, epoch: Epoch },
+    Begin {
+        lane: Lane,
+        epoch: Epoch,
+        mark: i64,
+    },
+    End {
+        lane: Lane,
+        epoch: Epoch,
+    },
     /// `full`: the batch closed because it was full, so more is coming (rule W9).
-    Piece { piece: ScoredPiece, full: bool },
+    Piece {
+        piece: ScoredPiece,
+        full: bool,
+    },
 }
 
 /// The writer of a lane: the same one for as long as the process lives.

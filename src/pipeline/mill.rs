@@ -59,7 +59,18 @@ impl Mill {
     ) -> Mill {
         let (outputs, part) = (Outputs::new(&specs), Outputs::new(&specs));
         let (kept, good) = (vec![], vec![]);
-        Mill { decoder, model, encoder, specs, fields: Fields::default(), kept, good, outputs, part, strain: Strain::default() }
+        Mill {
+            decoder,
+            model,
+            encoder,
+            specs,
+            fields: Fields::default(),
+            kept,
+            good,
+            outputs,
+            part,
+            strain: Strain::default(),
+        }
     }
 
     /// Another mill over the same plan, for another thread.
@@ -105,7 +116,8 @@ impl Mill {
         }
         verdicts.reset(batch.records.len());
         for record in guilty {
-            verdicts.reject(record, Rejected::new(Stage::Decode, "decoder_panic", "the decoder panicked on this record"));
+            verdicts
+                .reject(record, Rejected::new(Stage::Decode, "decoder_panic", "the decoder panicked on this record"));
         }
         if catch_unwind(AssertUnwindSafe(|| self.decoder.decode(batch, &mut self.fields, verdicts))).is_err() {
             let why = Rejected::new(Stage::Decode, "decoder_panic", "the decoder panicked on this batch");
@@ -136,6 +148,12 @@ impl Mill {
         self.part.clear();
         let run = catch_unwind(AssertUnwindSafe(|| model.run(batch, &self.fields, records, &mut self.part)));
         let why = match run {
+            // Rows that do not match their records one by one would be stored with each other's scores.
+            Ok(Ok(())) if self.part.columns.iter().any(|c| c.len() != records.len()) => Rejected::new(
+                Stage::Infer,
+                "model_rows",
+                "the model's outputs have another number of rows than its inputs",
+            ),
             Ok(Ok(())) => {
                 self.outputs.append(&self.part);
                 self.good.extend_from_slice(records);
@@ -158,12 +176,29 @@ impl Mill {
     }
 
     fn encode(&mut self, batch: &Batch, rows: &mut Rows, verdicts: &mut Verdicts) {
-        self.encoder.encode(batch, &self.fields, &self.outputs, &self.kept, rows, verdicts);
+        let (encoder, fields, outputs) = (&self.encoder, &self.fields, &self.outputs);
+        let all = || encoder.encode(batch, fields, outputs, &self.kept, rows, verdicts);
+        if catch_unwind(AssertUnwindSafe(all)).is_err() {
+            // An encoder must not panic; if one does, each record is tried alone.
+            self.strain.panics += 1;
+            self.strain.extra_runs += self.kept.len() as u64;
+            rows.reset(batch.records.len());
+            for (i, record) in self.kept.iter().enumerate() {
+                let output = outputs.row(i);
+                let alone = || encoder.encode(batch, fields, &output, &[*record], rows, verdicts);
+                if catch_unwind(AssertUnwindSafe(alone)).is_err() {
+                    let why = Rejected::new(Stage::Write, "encoder_panic", "the encoder panicked on this record");
+                    verdicts.reject(*record as usize, why);
+                    rows.spans[*record as usize] = (0, 0);
+                }
+            }
+        }
         // A kept record without a row would be lost without a word: P1 says never.
         for record in &self.kept {
             let record = *record as usize;
             if verdicts.of[record] == Verdict::Keep && rows.spans[record].1 == 0 {
-                verdicts.reject(record, Rejected::new(Stage::Write, "no_row", "the encoder made no row of this record"));
+                verdicts
+                    .reject(record, Rejected::new(Stage::Write, "no_row", "the encoder made no row of this record"));
             }
         }
     }

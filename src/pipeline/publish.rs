@@ -44,7 +44,8 @@ pub fn snapshot(status: &Status, lags: &BTreeMap<Lane, i64>, names: &Names) -> S
         position: l.position.unwrap_or(0),
         lag: lags.get(&l.lane).map(|lag| lag.unsigned_abs()),
     });
-    let mut not_ready: Vec<Reason> = status.reasons.iter().map(|(code, d)| Reason { code, detail: d.clone() }).collect();
+    let mut not_ready: Vec<Reason> =
+        status.reasons.iter().map(|(code, d)| Reason { code, detail: d.clone() }).collect();
     for lane in &status.lanes {
         if let Some(cause) = &lane.cause {
             not_ready.push(Reason { code: "partition", detail: format!("{}: {cause}", names.lane(lane.lane)) });

@@ -26,7 +26,9 @@ use crate::pipeline::publish::Names;
 use crate::pipeline::writer::{Writer, options::Options as WriterOptions};
 use crate::ports::{Broker, Claims, Sink};
 use crate::telemetry::health::{Beat, Health};
-use crate::telemetry::metrics::{self, Metrics};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::Mill as MillMetrics;
+use crate::telemetry::metrics::Writer as WriterMetrics;
 use crate::telemetry::snapshot::Published;
 
 /// All parts of a pipeline.
@@ -89,6 +91,18 @@ impl<B> Running<B> {
     }
 }
 
+/// What all threads and tasks share.
+struct Shared {
+    home: Arc<Mailbox<Message>>,
+    mill: Arc<WorkQueue<Batch>>,
+    /// The writers' mailboxes, by number.
+    writers: Vec<Arc<Mailbox<ToWriter>>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    clock: Clock,
+    runtime: Handle,
+}
+
 /// Starts everything.
 ///
 /// # Errors
@@ -97,53 +111,33 @@ pub fn start<B: Broker + Send + 'static>(parts: Parts<B>) -> std::io::Result<Run
     let waker = parts.wake.clone();
     let wake = waker.clone();
     let bound = 4 * parts.settings.intake.in_flight_records as usize + 65_536;
-    let home = Arc::new(Mailbox::new(bound, move || wake.wake()));
     let workers = parts.settings.workers;
-    let mill_queue = Arc::new(WorkQueue::new(2 * workers + 1));
-    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let mut shared = Shared {
+        home: Arc::new(Mailbox::new(bound, move || wake.wake())),
+        mill: Arc::new(WorkQueue::new(2 * workers + 1)),
+        writers: vec![],
+        stop: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+        clock: parts.clock,
+        runtime: parts.runtime,
+    };
     let mut dice = parts.dice;
-
-    let mut writers = vec![];
     for (i, sink) in parts.sinks.into_iter().enumerate() {
-        let notify = Arc::new(Notify::new());
-        let bell = notify.clone();
-        let mailbox = Arc::new(Mailbox::new(bound, move || bell.notify_one()));
-        writers.push(mailbox.clone());
         let writer = Writer::new(i, parts.owner, parts.writer.clone(), Dice::seeded(dice.next()));
-        let beat = parts.health.stage(&format!("writer-{i}"));
-        let (home, stop, metrics) = (home.clone(), stop.clone(), parts.metrics.writer.clone());
-        let drive = Drive { writer, sink, mailbox, notify, home: home.clone(), clock: parts.clock, metrics, beat, stop };
-        // A task of its own watches it, since a panic must stop the pipeline and not only one task.
-        let task = tasks.spawn_on(drive.run(), &parts.runtime);
-        tasks.spawn_on(
-            async move {
-                if task.await.is_err_and(|e| e.is_panic()) {
-                    home.push(Message::Failed(format!("writer {i} broke an invariant; see the log")));
-                }
-            },
-            &parts.runtime,
-        );
+        let beat = parts.health.stage(format!("writer-{i}"));
+        shared.start_writer(i, writer, sink, bound, parts.metrics.writer.clone(), beat);
     }
-
     for i in 0..workers {
-        let thread = MillThread {
-            mill: parts.mill.fork(),
-            queue: mill_queue.clone(),
-            writers: writers.clone(),
-            home: home.clone(),
-            metrics: parts.metrics.mill.clone(),
-            beat: parts.health.stage(&format!("mill-{i}")),
-            clock: parts.clock,
-        };
-        thread::Builder::new().name(format!("mill-{i}")).spawn(move || thread.run())?;
+        let beat = parts.health.stage(format!("mill-{i}"));
+        shared.start_mill(i, parts.mill.fork(), parts.metrics.mill.clone(), beat)?;
     }
     parts.metrics.mill.threads.set(workers as f64);
 
     let errands = Errands {
         claims: parts.claims,
-        home: home.clone(),
-        runtime: parts.runtime.clone(),
-        tasks: tasks.clone(),
+        home: shared.home.clone(),
+        runtime: shared.runtime.clone(),
+        tasks: shared.tasks.clone(),
         slots: Arc::new(Semaphore::new(AT_ONCE)),
         clock: parts.clock,
         metrics: parts.metrics.claims.clone(),
@@ -153,9 +147,9 @@ pub fn start<B: Broker + Send + 'static>(parts: Parts<B>) -> std::io::Result<Run
         rows_max: parts.settings.batch.rows_max,
         intake: Intake::new(parts.settings, Dice::seeded(dice.next())),
         broker: parts.broker,
-        home: home.clone(),
-        mill: mill_queue.clone(),
-        writers,
+        home: shared.home.clone(),
+        mill: shared.mill.clone(),
+        writers: shared.writers,
         errands,
         clock: parts.clock,
         metrics: parts.metrics.intake.clone(),
@@ -171,7 +165,48 @@ pub fn start<B: Broker + Send + 'static>(parts: Parts<B>) -> std::io::Result<Run
     // Nobody else sets it: one pipeline a waker.
     let _ = waker.0.set(handle.thread().clone());
     waker.wake();
-    Ok(Running { home, ended, mill: mill_queue, stop, tasks })
+    Ok(Running { home: shared.home, ended, mill: shared.mill, stop: shared.stop, tasks: shared.tasks })
+}
+
+impl Shared {
+    fn start_writer(
+        &mut self,
+        i: usize,
+        writer: Writer,
+        sink: Box<dyn Sink>,
+        bound: usize,
+        metrics: WriterMetrics,
+        beat: Arc<Beat>,
+    ) {
+        let notify = Arc::new(Notify::new());
+        let bell = notify.clone();
+        let mailbox = Arc::new(Mailbox::new(bound, move || bell.notify_one()));
+        self.writers.push(mailbox.clone());
+        let (home, stop) = (self.home.clone(), self.stop.clone());
+        let drive = Drive { writer, sink, mailbox, notify, home: home.clone(), clock: self.clock, metrics, beat, stop };
+        // A task of its own watches it, since a panic must stop the pipeline and not only one task.
+        let task = self.tasks.spawn_on(drive.run(), &self.runtime);
+        let watch = async move {
+            if task.await.is_err_and(|e| e.is_panic()) {
+                home.push(Message::Failed(format!("writer {i} broke an invariant; see the log")));
+            }
+        };
+        self.tasks.spawn_on(watch, &self.runtime);
+    }
+
+    fn start_mill(&self, i: usize, mill: Mill, metrics: MillMetrics, beat: Arc<Beat>) -> std::io::Result<()> {
+        let thread = MillThread {
+            mill,
+            queue: self.mill.clone(),
+            writers: self.writers.clone(),
+            home: self.home.clone(),
+            metrics,
+            beat,
+            clock: self.clock,
+        };
+        thread::Builder::new().name(format!("mill-{i}")).spawn(move || thread.run())?;
+        Ok(())
+    }
 }
 
 /// One mill thread.
@@ -180,7 +215,7 @@ struct MillThread {
     queue: Arc<WorkQueue<Batch>>,
     writers: Vec<Arc<Mailbox<ToWriter>>>,
     home: Arc<Mailbox<Message>>,
-    metrics: metrics::Mill,
+    metrics: MillMetrics,
     beat: Arc<Beat>,
     clock: Clock,
 }

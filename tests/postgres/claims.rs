@@ -9,8 +9,8 @@ use tidemill::adapters::postgres::register::register;
 use tidemill::domain::fault::Fault;
 use tidemill::domain::lane::Epoch;
 use tidemill::domain::lane::Owner;
+use tidemill::domain::miss::Mark;
 use tidemill::ports::Claimed;
-use tidemill::ports::Mark;
 use tidemill::ports::Sink;
 
 use crate::fixture::ME;

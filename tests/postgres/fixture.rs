@@ -55,7 +55,7 @@ pub fn lane(partition: i32) -> Lane {
 
 pub fn outputs() -> Vec<OutputSpec> {
     [("score", OutputKind::Float), ("label", OutputKind::Label), ("probs", OutputKind::Reals { width: 3 })]
-        .map(|(name, kind)| OutputSpec { name: name.into(), kind })
+        .map(|(name, kind)| OutputSpec { name: name.into(), kind, nan_allowed: true })
         .into()
 }
 

@@ -36,7 +36,7 @@ async fn migrating_twice_does_nothing_and_a_dry_run_changes_nothing() {
     assert_eq!(b.sql("SELECT count(*) FROM pg_indexes WHERE tablename = 'scores'"), "2");
 
     let mut more = outputs();
-    more.push(OutputSpec { name: "risk".into(), kind: OutputKind::Integer });
+    more.push(OutputSpec { name: "risk".into(), kind: OutputKind::Integer, nan_allowed: false });
     let added = migrate(&database, &o, &more, false).await.unwrap();
     assert_eq!(added[0], "add column \"risk\" bigint to public.scores");
     assert_eq!(added.len(), 2, "the view follows: {added:?}");

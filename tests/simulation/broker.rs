@@ -131,7 +131,13 @@ impl Broker for Port {
     fn take(&mut self, lane: Lane, from: i64, room: Room, batch: &mut Batch) -> Taken {
         let mut world = self.world.borrow_mut();
         let world = &mut *world;
-        let next = world.clients.get_mut(&self.id).expect("it runs").assigned.get_mut(&lane).expect("only assigned lanes are read");
+        let next = world
+            .clients
+            .get_mut(&self.id)
+            .expect("it runs")
+            .assigned
+            .get_mut(&lane)
+            .expect("only assigned lanes are read");
         let log = &world.logs[&lane];
         let first = log.records.partition_point(|(offset, _)| *offset < *next);
         let mut taken = Taken::default();
@@ -146,7 +152,14 @@ impl Broker for Port {
             }
             let payload = batch.push_bytes(Some(&value.to_be_bytes()));
             let (key, headers) = (Span::NULL, Span::NULL);
-            batch.records.push(Record { offset: *offset, timestamp: 0, kind: TimestampKind::Create, key, payload, headers });
+            batch.records.push(Record {
+                offset: *offset,
+                timestamp: 0,
+                kind: TimestampKind::Create,
+                key,
+                payload,
+                headers,
+            });
             taken.records += 1;
         }
         taken.drained = true;

@@ -6,8 +6,8 @@ use tidemill::domain::lane::{Epoch, Lane, Owner};
 use tidemill::domain::miss::Mark;
 use tidemill::domain::mutants;
 use tidemill::domain::scored::{Fate, Group};
-use tidemill::ports::{Claimed, Guilty, Moved};
 use tidemill::domain::verdict::{Rejected, Stage};
+use tidemill::ports::{Claimed, Guilty, Moved};
 
 use crate::broker::value_of;
 
@@ -28,7 +28,7 @@ pub struct Database {
 
 /// A row whose value the table refuses.
 fn is_refused(value: u64) -> bool {
-    value % 47 == 0
+    value.is_multiple_of(47)
 }
 
 impl Database {
@@ -48,11 +48,14 @@ impl Database {
 
     /// Rules W2 and W3; `None` when a row's data is refused.
     pub fn store(&mut self, group: &Group, owner: Owner) -> Option<Vec<Moved>> {
-        let fenced_in: Vec<bool> = group.moves.iter().map(|m| self.lets_through(m.lane, m.epoch, m.expected, owner)).collect();
+        let fenced_in: Vec<bool> =
+            group.moves.iter().map(|m| self.lets_through(m.lane, m.epoch, m.expected, owner)).collect();
         let through = |lane: Lane| group.moves.iter().zip(&fenced_in).any(|(m, ok)| m.lane == lane && *ok);
-        let refused = group.pieces.iter().filter(|p| through(p.piece().lane)).any(|p| {
-            p.piece().records().any(|r| matches!(p.fate(r), Fate::Row(row) if is_refused(value_of(row))))
-        });
+        let refused = group
+            .pieces
+            .iter()
+            .filter(|p| through(p.piece().lane))
+            .any(|p| p.piece().records().any(|r| matches!(p.fate(r), Fate::Row(row) if is_refused(value_of(row)))));
         if refused {
             return None;
         }
@@ -84,7 +87,8 @@ impl Database {
         if mutants::on("no_fence") {
             return true;
         }
-        let mark = if mutants::on("fence_not_exact") { row.next_offset <= expected } else { row.next_offset == expected };
+        let mark =
+            if mutants::on("fence_not_exact") { row.next_offset <= expected } else { row.next_offset == expected };
         let whose = mutants::on("fence_no_epoch") || (row.epoch == epoch && row.owner == Some(owner));
         mark && whose
     }

@@ -113,7 +113,11 @@ impl Member {
                 idle_interval: Millis(100),
                 ..Options::default()
             },
-            batch: BatchOptions { rows_max: 1 + dice.below(16) as u32, wait: Millis(dice.below(3) * 10), ..BatchOptions::default() },
+            batch: BatchOptions {
+                rows_max: 1 + dice.below(16) as u32,
+                wait: Millis(dice.below(3) * 10),
+                ..BatchOptions::default()
+            },
             shutdown: ShutdownOptions { budget: Millis(4000), revoke: Millis(500), leave: Millis(900) },
             retry,
             commit_interval: Duration::from_millis(50),
@@ -153,6 +157,12 @@ impl Member {
         let s = self.intake.status();
         let settled = s.totals.sum(|t| t.settled.total() + t.handed_back);
         assert_eq!(s.totals.sum(|t| t.taken), settled + s.records_in_flight, "P9: the counters tell the truth");
+        let world = self.port.world.borrow();
+        for lane in s.lanes.iter().filter(|_| !world.rewound) {
+            let durable = world.database.rows.get(&lane.lane).map_or(0, |r| r.next_offset);
+            assert!(lane.mark.is_none_or(|m| m <= durable), "P2: {} is believed durable to {:?}", lane.lane, lane.mark);
+        }
+        drop(world);
         if turn.done.is_some() {
             self.outcome = turn.done;
         }
@@ -161,10 +171,14 @@ impl Member {
     fn obey(&mut self, now: Now, order: Order) {
         let n = self.writers.len();
         match order {
-            Order::Claim { lane, ticket, floor } => self.errands.push(Errand::Claim { lane, ticket, floor, answer: None }),
+            Order::Claim { lane, ticket, floor } => {
+                self.errands.push(Errand::Claim { lane, ticket, floor, answer: None })
+            }
             Order::Peek { lane, ticket } => self.errands.push(Errand::Peek { lane, ticket }),
             Order::Release { lane, epoch } => self.errands.push(Errand::Release { lane, epoch }),
-            Order::Begin { lane, epoch, mark } => self.tell(now, writer_of(lane, n), ToWriter::Begin { lane, epoch, mark }),
+            Order::Begin { lane, epoch, mark } => {
+                self.tell(now, writer_of(lane, n), ToWriter::Begin { lane, epoch, mark })
+            }
             Order::End { lane, epoch } => self.tell(now, writer_of(lane, n), ToWriter::End { lane, epoch }),
             Order::Mill { batch, .. } => self.batches.push_back(batch),
             Order::Idle(scored) => {
@@ -263,7 +277,14 @@ fn error(fault: SinkFault) -> SinkError {
 }
 
 /// What the database makes of a question. A COMMIT's answer may be lost either way (rule W4).
-pub fn serve(command: &Command, database: &mut Database, owner: Owner, up: bool, dice: &mut Dice, faults: bool) -> Answer {
+pub fn serve(
+    command: &Command,
+    database: &mut Database,
+    owner: Owner,
+    up: bool,
+    dice: &mut Dice,
+    faults: bool,
+) -> Answer {
     let bad = faults && dice.below(8) == 0;
     match command {
         Command::Store(group) => {
@@ -275,7 +296,11 @@ pub fn serve(command: &Command, database: &mut Database, owner: Owner, up: bool,
                 1 => return Answer::Stored(Err(error(SinkFault::Ambiguous))),
                 2 => {
                     let stored = database.store(group, owner);
-                    return Answer::Stored(Err(error(if stored.is_some() { SinkFault::Ambiguous } else { SinkFault::Data })));
+                    return Answer::Stored(Err(error(if stored.is_some() {
+                        SinkFault::Ambiguous
+                    } else {
+                        SinkFault::Data
+                    })));
                 }
                 _ => {}
             }

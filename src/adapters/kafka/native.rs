@@ -90,8 +90,9 @@ pub(super) fn commit(client: &NativeClient, list: &TopicPartitionList) -> Result
 
 /// The broker's id of a topic, as two halves; `None` when it does not tell (Kafka before 2.8, other brokers, no grant).
 ///
-/// Blocks for `timeout` at most.
-pub(super) fn topic_id(client: &NativeClient, topic: &str, timeout: Duration) -> Option<u128> {
+/// Blocks for `timeout` at most. Asks `broker`: any of them knows, while the client would wait for the controller, which
+/// some clusters never name (librdkafka's own mock is one).
+pub(super) fn topic_id(client: &NativeClient, topic: &str, broker: i32, timeout: Duration) -> Option<u128> {
     let name = CString::new(topic).ok()?;
     let mut names: [*const c_char; 1] = [name.as_ptr()];
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
@@ -111,6 +112,9 @@ pub(super) fn topic_id(client: &NativeClient, topic: &str, timeout: Duration) ->
     // SAFETY: all pointers are alive; the answer arrives on our own queue; an error text is not asked for (null, 0).
     let event = unsafe {
         rd::rd_kafka_AdminOptions_set_request_timeout(options.0, millis, ptr::null_mut(), 0);
+        if broker >= 0 {
+            rd::rd_kafka_AdminOptions_set_broker(options.0, broker, ptr::null_mut(), 0);
+        }
         rd::rd_kafka_DescribeTopics(client.ptr(), topics.0, options.0, queue.0);
         rd::rd_kafka_queue_poll(queue.0, millis)
     };

@@ -21,17 +21,21 @@ use crate::domain::batch::Span;
 use crate::domain::lane::Epoch;
 use crate::domain::lane::Lane;
 
+/// Bytes that end a sample early: positions in a batch are 32-bit numbers.
+const BYTES_MAX: usize = 256 << 20;
+
 impl Scout {
     /// Reads about `count` of the newest records, evenly over the partitions: one piece a partition, in log order.
-    /// Returns what it has after `within`; empty topics give an empty batch.
+    /// Returns what it has after `within`, if anything; empty topics give an empty batch.
     pub fn sample(&self, count: usize, within: Duration) -> Result<Batch, ScoutError> {
         let end = Instant::now() + within;
         let topics = self.topics()?;
         let lanes: usize = topics.iter().map(|t| t.partitions as usize).sum();
         let share = count.div_ceil(lanes.max(1)) as i64;
         let mut batch = Batch::default();
+        let mut bytes = 0;
         for (topic, facts) in topics.iter().enumerate() {
-            let got = self.newest(topic as u16, facts.partitions, share, end)?;
+            let got = self.newest(topic as u16, facts.partitions, share, end, &mut bytes)?;
             for (lane, records) in got {
                 let room = count - batch.records.len().min(count);
                 append(&mut batch, lane, &records, room.min(share as usize));
@@ -47,32 +51,51 @@ impl Scout {
         partitions: u32,
         share: i64,
         end: Instant,
+        bytes: &mut usize,
     ) -> Result<BTreeMap<Lane, Batch>, ScoutError> {
         let refused = |e: KafkaError| ScoutError::NoAnswer { what: "a sample".into(), message: e.to_string() };
         let mut list = TopicPartitionList::new();
+        // Partitions that are still read, with the offset that ends the sample.
+        let mut open = BTreeMap::new();
         for partition in 0..partitions as i32 {
             let lane = Lane { topic, partition };
             let (low, high) = self.watermarks(lane)?;
             if high > low {
                 let from = Offset::Offset(low.max(high - share));
                 list.add_partition_offset(self.topic(lane), partition, from).map_err(refused)?;
+                open.insert(partition, high);
             }
         }
-        let mut open = list.count();
         let mut got = BTreeMap::<Lane, Batch>::new();
+        let mut lost = 0;
         self.consumer.assign(&list).map_err(refused)?;
-        while open > 0 && Instant::now() < end {
+        while open.len() > lost && *bytes < BYTES_MAX && Instant::now() < end {
             match self.consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => {
-                    copy(&message, got.entry(Lane { topic, partition: message.partition() }).or_default())
+                    let (partition, offset) = (message.partition(), message.offset());
+                    // What was produced since the ends were asked for is left out: a busy topic would never end.
+                    let Some(high) = open.get(&partition).copied() else { continue };
+                    if offset < high {
+                        let batch = got.entry(Lane { topic, partition }).or_default();
+                        let before = batch.bytes.len();
+                        copy(&message, batch);
+                        *bytes += batch.bytes.len() - before;
+                    }
+                    if offset + 1 >= high {
+                        open.remove(&partition);
+                    }
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
-                // Retention was faster: nothing more comes from this partition.
-                Some(Err(e)) if e.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => open -= 1,
+                Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
+                // Retention was faster: nothing more comes from this partition, and the error does not name it.
+                Some(Err(e)) if e.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => lost += 1,
                 Some(Err(_)) | None => {}
             }
         }
         self.consumer.unassign().map_err(refused)?;
+        if got.is_empty() && open.len() > lost {
+            let message = "no record came in time".into();
+            return Err(ScoutError::NoAnswer { what: "a sample".into(), message });
+        }
         Ok(got)
     }
 }

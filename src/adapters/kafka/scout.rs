@@ -146,20 +146,23 @@ impl Scout {
         let (mut found, mut missing) = (vec![], vec![]);
         for name in &self.topics {
             match self.partitions(name)? {
-                Some(partitions) => found.push((name, partitions)),
+                Some((partitions, broker)) => found.push((name, partitions, broker)),
                 None => missing.push(name.clone()),
             }
         }
         if !missing.is_empty() {
             return Err(ScoutError::NoTopics(missing));
         }
-        let id = |name: &str| native::topic_id(self.consumer.client().native_client(), name, self.timeout);
-        let facts = |(name, partitions): (&String, u32)| TopicFacts { name: name.clone(), partitions, id: id(name) };
+        let client = self.consumer.client().native_client();
+        let facts = |(name, partitions, broker): (&String, u32, i32)| {
+            let id = native::topic_id(client, name, broker, self.timeout);
+            TopicFacts { name: name.clone(), partitions, id }
+        };
         Ok(found.into_iter().map(facts).collect())
     }
 
-    /// Number of partitions, or `None` for a topic that does not exist.
-    fn partitions(&self, name: &str) -> Result<Option<u32>, ScoutError> {
+    /// Number of partitions and a broker that is up, or `None` for a topic that does not exist.
+    fn partitions(&self, name: &str) -> Result<Option<(u32, i32)>, ScoutError> {
         let what = || format!("the partitions of {name}");
         let metadata = self.consumer.fetch_metadata(Some(name), self.timeout).map_err(asked(what()))?;
         let topic = metadata.topics().iter().find(|t| t.name() == name);
@@ -167,7 +170,12 @@ impl Scout {
             None | Some((Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART), _)) => Ok(None),
             Some((Some(error), _)) => Err(asked(what())(KafkaError::MetadataFetch(error.into()))),
             Some((None, 0)) => Ok(None),
-            Some((None, count)) => Ok(Some(count as u32)),
+            Some((None, count)) => {
+                // The one that answered has no number yet when it was asked by its bootstrap address.
+                let first = metadata.brokers().first().map(|b| b.id());
+                let broker = Some(metadata.orig_broker_id()).filter(|id| *id >= 0).or(first);
+                Ok(Some((count as u32, broker.unwrap_or(-1))))
+            }
         }
     }
 

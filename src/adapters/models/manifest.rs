@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -144,9 +145,9 @@ pub enum NanPolicy {
     Store,
 }
 
-/// JSON Schema of `model.toml`.
+/// JSON Schema of `model.toml`, in the draft that editors of TOML understand.
 pub fn schema() -> schemars::Schema {
-    schemars::schema_for!(Manifest)
+    SchemaSettings::draft07().into_generator().into_root_schema_for::<Manifest>()
 }
 
 /// Longest name that Postgres keeps whole.

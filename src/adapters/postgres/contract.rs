@@ -152,6 +152,18 @@ pub async fn check(database: &Database, options: &TableOptions, outputs: &[Outpu
     })
 }
 
+/// Checks the control tables alone, for as long as the outputs are unknown.
+///
+/// # Errors
+/// As [`check`].
+pub async fn check_control(database: &Database) -> Result<(), StartError> {
+    let lease = database.lease().await?;
+    let rows = lease.query(CONTROL, &[]).await.map_err(|e| fault::sink_error(&e, "looking at the table", false))?;
+    lease.give_back();
+    let problems = control_problems(rows);
+    if problems.is_empty() { Ok(()) } else { Err(StartError::Contract(problems)) }
+}
+
 fn control_problems(rows: Vec<Row>) -> Vec<String> {
     let mut problems: Vec<String> = vec![];
     for row in rows {

@@ -1,6 +1,8 @@
 //! Finds or makes the rows that stand for this pipeline's topics and model (rule C4, tables).
 
 use tokio_postgres::Client;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::connect::Database;
 use super::fault;
@@ -71,9 +73,29 @@ pub async fn register(database: &Database, identity: &Identity) -> Result<Regist
     Ok(Registered { sources, model, model_name })
 }
 
+/// Whether the topics could be registered, without writing anything. Says how many of them are known.
+///
+/// # Errors
+/// [`StartError::Contract`] with everything that [`register`] would refuse.
+pub async fn look(database: &Database, identity: &Identity) -> Result<usize, StartError> {
+    let lease = database.lease().await?;
+    let (mut known, mut problems) = (0, vec![]);
+    for topic in &identity.topics {
+        let key: &[&(dyn ToSql + Sync)] = &[&identity.pipeline, &identity.cluster_id, &topic.name];
+        let found = lease.query_opt(FIND, key).await;
+        if let Some(row) = found.map_err(|e| fault::sink_error(&e, "looking for a topic", false))? {
+            known += 1;
+            problems.extend(refusals(&row, identity, topic));
+        }
+    }
+    lease.give_back();
+    if problems.is_empty() { Ok(known) } else { Err(StartError::Contract(problems)) }
+}
+
+const FIND: &str = "SELECT id, uid, topic_id, group_id, partitions FROM tidemill.source
+    WHERE pipeline = $1 AND cluster_id = $2 AND topic = $3";
+
 async fn source(client: &Client, identity: &Identity, topic: &Topic) -> Result<Source, StartError> {
-    const FIND: &str = "SELECT id, uid, topic_id, group_id, partitions FROM tidemill.source
-        WHERE pipeline = $1 AND cluster_id = $2 AND topic = $3";
     // Looked for first: an INSERT that meets a conflict would use up a number of the smallint sequence at every start.
     const MAKE: &str = "INSERT INTO tidemill.source (pipeline, cluster_id, topic, topic_id, group_id, partitions)
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (pipeline, cluster_id, topic) DO NOTHING";
@@ -91,29 +113,39 @@ async fn source(client: &Client, identity: &Identity, topic: &Topic) -> Result<S
     let Some(row) = found else {
         return Err(StartError::Refused(format!("tidemill.source for topic {name} was deleted while it was made")));
     };
-    let (source, stored_id, group): (i16, Option<Uuid>, &str) = (row.get(0), row.get(2), row.get(3));
+    if let Some(refusal) = refusals(&row, identity, topic).into_iter().next() {
+        return Err(StartError::Refused(refusal));
+    }
+    let (source, stored_id): (i16, Option<Uuid>) = (row.get(0), row.get(2));
+    if stored_id.is_none() && id.is_some() {
+        let sql = "UPDATE tidemill.source SET topic_id = $2 WHERE id = $1 AND topic_id IS NULL";
+        client.execute(sql, &[&source, &id]).await.map_err(failed)?;
+    }
+    Ok(Source { id: source, uid: row.get::<_, Uuid>(1).0, topic: name.clone(), partitions: row.get(4) })
+}
+
+/// Why a stored source is not the one that we would read: its positions would be those of something else.
+fn refusals(row: &Row, identity: &Identity, topic: &Topic) -> Vec<String> {
+    let (stored_id, group): (Option<Uuid>, &str) = (row.get(2), row.get(3));
+    let (pipeline, name) = (&identity.pipeline, &topic.name);
+    let mut refusals = vec![];
     if group != identity.group_id {
-        return Err(StartError::Refused(format!(
+        refusals.push(format!(
             "pipeline {pipeline} reads topic {name} as group {group}, not {}: two groups would share one position; \
              use group {group}, or give this pipeline a name of its own",
             identity.group_id
-        )));
+        ));
     }
-    match (stored_id, id) {
-        (Some(old), Some(new)) if old != new => {
-            return Err(StartError::Refused(format!(
-                "topic {name} was deleted and made anew since pipeline {pipeline} first read it (topic id {:032x}, now {:032x}): \
-                 the stored offsets mean nothing in it; give the pipeline a new name to start over",
-                old.0, new.0
-            )));
-        }
-        (None, Some(_)) => {
-            let sql = "UPDATE tidemill.source SET topic_id = $2 WHERE id = $1 AND topic_id IS NULL";
-            client.execute(sql, &[&source, &id]).await.map_err(failed)?;
-        }
-        _ => {}
+    if let (Some(old), Some(new)) = (stored_id, topic.id)
+        && old.0 != new
+    {
+        refusals.push(format!(
+            "topic {name} was deleted and made anew since pipeline {pipeline} first read it (topic id {:032x}, now {new:032x}): \
+             the stored offsets mean nothing in it; give the pipeline a new name to start over",
+            old.0
+        ));
     }
-    Ok(Source { id: source, uid: row.get::<_, Uuid>(1).0, topic: name.clone(), partitions: row.get(4) })
+    refusals
 }
 
 async fn model(client: &Client, model: &Model) -> Result<i16, StartError> {

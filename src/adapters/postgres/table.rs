@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn all_mistakes_of_the_mapping_are_named_at_once() {
-        let outputs = [OutputSpec { name: "offset".into(), kind: OutputKind::Float }];
+        let outputs = [OutputSpec { name: "offset".into(), kind: OutputKind::Float, nan_allowed: false }];
         let mut options = TableOptions::default();
         options.columns.insert("scroe".into(), Target::Column("x".into()));
         options.fields.push(MappedField {

@@ -106,4 +106,3 @@ async fn drain(config: &Config, live: Live) -> Result<bool, String> {
     std::mem::forget(scout);
     Ok(outcome == crate::pipeline::intake::Outcome::Drained)
 }
-

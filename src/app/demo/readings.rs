@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn a_page_gives_rates_and_quantiles() {
-        let page = "a_sum 12\na_count 3\nb_bucket{le=\"0.1\"} 50\nb_bucket{le=\"0.2\"} 100\nb_bucket{le=\"+Inf\"} 100\n";
+        let page =
+            "a_sum 12\na_count 3\nb_bucket{le=\"0.1\"} 50\nb_bucket{le=\"0.2\"} 100\nb_bucket{le=\"+Inf\"} 100\n";
         assert_eq!((value(page, "a_sum"), value(page, "a_count"), value(page, "a")), (12.0, 3.0, 0.0));
         let b = buckets(page, "b");
         assert_eq!(quantile(&b, 0.5), Some(Duration::from_millis(100)));

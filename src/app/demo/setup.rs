@@ -51,7 +51,10 @@ pub fn place(args: &DemoArgs) -> Result<Place, String> {
     for (name, bytes) in BUNDLE {
         fs::write(bundle.join(name), bytes).map_err(|e| format!("cannot write {name}: {e}"))?;
     }
-    println!("starting a broker in this process{}", if args.postgres_url.is_none() { " and a throwaway Postgres" } else { "" });
+    println!(
+        "starting a broker in this process{}",
+        if args.postgres_url.is_none() { " and a throwaway Postgres" } else { "" }
+    );
     let broker = Broker::start(TOPIC).map_err(|e| format!("cannot start the mock broker: {e}"))?;
     let (cluster, url) = match &args.postgres_url {
         Some(url) => (None, url.clone()),

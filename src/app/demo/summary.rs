@@ -43,10 +43,16 @@ pub async fn print(facts: &Facts, config: &Config) -> Result<Exit, String> {
 fn wrong(facts: &Facts, audit: &Audit) -> Vec<String> {
     let (produced, poisoned) = (facts.produced as i64, facts.poisoned as i64);
     let checks = [
-        (audit.rows + audit.dead_letters == produced, format!("{produced} produced, {} disposed", audit.rows + audit.dead_letters)),
+        (
+            audit.rows + audit.dead_letters == produced,
+            format!("{produced} produced, {} disposed", audit.rows + audit.dead_letters),
+        ),
         (audit.dead_letters == poisoned, format!("{poisoned} poisoned, {} dead letters", audit.dead_letters)),
         (audit.doubled == 0, format!("{} records are there more than once", audit.doubled)),
-        (audit.marks == produced && audit.totals == produced, format!("marks {}, totals {}", audit.marks, audit.totals)),
+        (
+            audit.marks == produced && audit.totals == produced,
+            format!("marks {}, totals {}", audit.marks, audit.totals),
+        ),
         (facts.caught_up, "the lag did not reach 0 in time".to_owned()),
         (facts.drained, "the pipeline did not drain".to_owned()),
     ];

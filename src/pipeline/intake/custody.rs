@@ -30,8 +30,8 @@ pub struct Custody {
     pub fetching: bool,
     /// On intake's ready list.
     pub queued: bool,
-    /// Highest epoch that we held, the floor of the next claim (rule C3).
-    pub floor: Epoch,
+    /// The last claim that the database granted: its row names us until it is released (rule C5).
+    pub held: Option<Epoch>,
     /// Offset that the broker called out of range once already.
     pub out_of_range: Option<i64>,
     /// Mark that Kafka was last told.
@@ -48,7 +48,7 @@ impl Custody {
             ledger: None,
             fetching: false,
             queued: false,
-            floor: Epoch(0),
+            held: None,
             out_of_range: None,
             committed: -1,
             idle_due: Now::ZERO,

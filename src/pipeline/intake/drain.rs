@@ -1,7 +1,7 @@
 //! Stopping within one budget (promise P7): take nothing more, let the work end, leave the group, release the lanes.
 
-use super::fill::Closed;
 use super::Intake;
+use super::fill::Closed;
 use crate::domain::lane::{Lane, Now};
 use crate::domain::ledger::Ledger;
 use crate::pipeline::message::Order;
@@ -41,7 +41,8 @@ impl Intake {
         if self.drain.is_none() {
             let shutdown = &self.settings.shutdown;
             let flush = shutdown.budget.duration().saturating_sub(shutdown.leave.duration());
-            self.drain = Some(Drain { step: Step::Flush, deadline: now + flush, abandoned: vec![], clean: true, failed: None });
+            self.drain =
+                Some(Drain { step: Step::Flush, deadline: now + flush, abandoned: vec![], clean: true, failed: None });
         }
     }
 
@@ -115,6 +116,11 @@ impl Intake {
         if let Some(cause) = drain.failed.take() {
             return Outcome::Failed(cause);
         }
-        if drain.clean { Outcome::Drained } else { Outcome::Abandoned(std::mem::take(&mut drain.abandoned)) }
+        // A lane that was taken from us with work under way is re-read too, even when everything else came home.
+        if drain.clean && drain.abandoned.is_empty() {
+            Outcome::Drained
+        } else {
+            Outcome::Abandoned(std::mem::take(&mut drain.abandoned))
+        }
     }
 }

@@ -26,7 +26,9 @@ impl Intake {
                 tracing::debug!(error, "kafka refused a commit; it is for lag tools only and comes again");
                 self.lanes.values_mut().for_each(|c| c.committed = -1);
             }
-            BrokerEvent::ReadError { lane, message } => self.restart(now, lane, &format!("read error: {message}"), orders),
+            BrokerEvent::ReadError { lane, message } => {
+                self.restart(now, lane, &format!("read error: {message}"), orders)
+            }
             BrokerEvent::OutOfRange { lane, offset, message } => self.out_of_range(now, lane, offset, &message, orders),
             BrokerEvent::Down(cause) => self.kafka_down = Some(cause),
             BrokerEvent::Up => self.kafka_down = None,
@@ -38,15 +40,14 @@ impl Intake {
         self.totals.assigns += 1;
         self.assign_owed = true;
         for lane in lanes {
-            let ticket = self.ticket();
-            let mut custody = Custody::new(ticket, self.backoff());
+            let mut custody = Custody::new(0, self.backoff());
             if let Some(old) = self.lanes.remove(&lane) {
-                // Given again without a revoke in between: the old work is of an ended epoch.
-                custody.floor = old.floor;
+                // Given again without a revoke in between: the old work is of an ended epoch, the client still fetches.
+                custody.fetching = old.fetching;
                 self.end_epoch(lane, old, orders);
             }
-            orders.push(Order::Claim { lane, ticket, floor: custody.floor });
             self.lanes.insert(lane, custody);
+            self.claim(lane, orders);
         }
     }
 

@@ -84,7 +84,6 @@ impl Intake {
         let (end, first) = (last.offset + 1, self.open.records.len() as u32 - records);
         let custody = self.lanes.get_mut(&lane).expect("it was taken from");
         custody.out_of_range = None;
-        custody.backoff.succeeded();
         let ledger = custody.ledger.as_mut().expect("a lane that is read has a ledger");
         let totals = self.totals.topic(lane);
         totals.taken += u64::from(records);

@@ -1,7 +1,7 @@
 //! Lanes between being given and being handed over: claims, waits, parking, revokes (rules C1 to C5, W6).
 
-use super::custody::{Custody, State};
 use super::Intake;
+use super::custody::{Custody, State};
 use crate::domain::lane::{Lane, Now};
 use crate::domain::ledger::Ledger;
 use crate::domain::miss::Mark;
@@ -19,6 +19,10 @@ impl Intake {
         orders: &mut Vec<Order>,
     ) {
         let awaited = self.lanes.get(&lane).is_some_and(|c| c.ticket == ticket && c.state == State::Claiming);
+        if let Ok(claimed) = &answer {
+            let floor = self.floors.entry(lane).or_default();
+            *floor = claimed.epoch.max(*floor);
+        }
         let leaving = self.drain.is_some() || self.revoke.as_ref().is_some_and(|r| r.lanes.contains(&lane));
         if !awaited || leaving {
             // The lane went away while the database answered: dropped and released (rule C1).
@@ -46,7 +50,7 @@ impl Intake {
             self.assign_owed = false;
             broker.assign(&[(lane, claimed.next_offset)])
         };
-        custody.floor = claimed.epoch;
+        custody.held = Some(claimed.epoch);
         if let Err(error) = assigned {
             let until = custody.backoff.failed(now, self.dice.unit());
             custody.state = State::Waiting { until, cause: error.to_string() };
@@ -61,10 +65,11 @@ impl Intake {
         self.queue(lane);
     }
 
-    /// An assign is owed although nothing is to be claimed any more: the group must not wait for us.
+    /// An assign is owed and no claim is under way that could answer it soon: the group must not wait for an outage or
+    /// a drain of ours. What is claimed later is added then.
     pub(super) fn answer_assign(&mut self, broker: &mut dyn Broker) {
-        let claiming = self.lanes.values().any(|c| matches!(c.state, State::Claiming | State::Waiting { .. }));
-        if self.assign_owed && !claiming && self.drain.is_none() {
+        let claiming = self.drain.is_none() && self.lanes.values().any(|c| c.state == State::Claiming);
+        if self.assign_owed && !claiming {
             self.assign_owed = false;
             if let Err(error) = broker.assign(&[]) {
                 tracing::warn!(%error, "could not answer the group's assignment");
@@ -90,12 +95,19 @@ impl Intake {
         }
     }
 
-    fn claim(&mut self, lane: Lane, orders: &mut Vec<Order>) {
+    pub(super) fn claim(&mut self, lane: Lane, orders: &mut Vec<Order>) {
         let ticket = self.ticket();
+        let leaving = self.drain.is_some();
         let Some(custody) = self.lanes.get_mut(&lane) else { return };
+        if leaving {
+            // It would fence the last owner for nothing.
+            custody.state = State::Waiting { until: Now::MAX, cause: "the process is stopping".to_owned() };
+            return;
+        }
         custody.ticket = ticket;
         custody.state = State::Claiming;
-        orders.push(Order::Claim { lane, ticket, floor: custody.floor });
+        let floor = self.floors.get(&lane).copied().unwrap_or_default();
+        orders.push(Order::Claim { lane, ticket, floor });
     }
 
     /// Timers of waiting and parked lanes.
@@ -122,6 +134,7 @@ impl Intake {
     pub(super) fn give_up_epoch(&mut self, lane: Lane, orders: &mut Vec<Order>) {
         let Some(custody) = self.lanes.get_mut(&lane) else { return };
         if let Some(ledger) = custody.ledger.take() {
+            self.note_abandoned(lane, &ledger);
             orders.push(Order::End { lane, epoch: ledger.epoch() });
         }
     }
@@ -193,7 +206,10 @@ impl Intake {
         if let Some(ledger) = custody.ledger {
             self.note_abandoned(lane, &ledger);
             orders.push(Order::End { lane, epoch: ledger.epoch() });
-            self.release(lane, ledger.epoch(), orders);
+        }
+        // Also of a lane that waits or is parked: its row still names us.
+        if let Some(epoch) = custody.held {
+            self.release(lane, epoch, orders);
         }
     }
 

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub use status::{LaneStatus, Status};
 
 use crate::domain::batch::Batch;
-use crate::domain::lane::{Lane, Now};
+use crate::domain::lane::{Epoch, Lane, Now};
 use crate::domain::retry::{self, Backoff};
 use crate::pipeline::clock::Dice;
 use crate::pipeline::message::{Message, Order};
@@ -25,8 +25,8 @@ use custody::Custody;
 use drain::Drain;
 pub use drain::Outcome;
 pub use fill::Closed;
-pub use returns::{TopicTotals, Totals};
 use options::{BatchOptions, Options, ShutdownOptions};
+pub use returns::{TopicTotals, Totals};
 
 /// All that intake is set by.
 #[derive(Debug, Clone)]
@@ -69,6 +69,8 @@ pub struct Intake {
     in_flight_bytes: u64,
     in_mill: usize,
     tickets: u64,
+    /// Highest epoch that this process was ever granted, by lane: the floor of its next claim (rule C3).
+    floors: BTreeMap<Lane, Epoch>,
     /// The group waits for an assign call of ours.
     assign_owed: bool,
     revoke: Option<Revoke>,
@@ -110,6 +112,7 @@ impl Intake {
             in_flight_bytes: 0,
             in_mill: 0,
             tickets: 0,
+            floors: BTreeMap::new(),
             assign_owed: false,
             revoke: None,
             drain: None,
@@ -225,7 +228,8 @@ impl Intake {
     fn next_due(&self, now: Now) -> Now {
         let mut next = now + PACE;
         let wait = self.settings.batch.wait.duration();
-        if !self.open.is_empty() && !wait.is_zero() {
+        // Without a free worker the end of the delay decides nothing; a freed one wakes us.
+        if !self.open.is_empty() && !wait.is_zero() && self.in_mill < self.settings.workers {
             next = next.min(self.opened + wait);
         }
         next.max(now)

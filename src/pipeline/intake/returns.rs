@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Intake;
+use crate::domain::batch::Piece;
 use crate::domain::lane::Lane;
 use crate::domain::ledger::Settle;
 use crate::domain::scored::Counts;
@@ -65,6 +66,18 @@ impl Totals {
 }
 
 impl Intake {
+    fn settled(&mut self, piece: &Piece) {
+        let Some(custody) = self.lanes.get_mut(&piece.lane) else { return };
+        let Some(ledger) = &mut custody.ledger else { return };
+        match ledger.settle(piece.epoch, piece.end) {
+            // Only what is durable ends a row of failures: taking alone would let a lane that is fenced or restarted
+            // for ever come back at full speed (rule C5).
+            Settle::Advanced(_) | Settle::Held => custody.backoff.succeeded(),
+            Settle::Stale => {}
+            Settle::Repeated => tracing::error!(lane = %piece.lane, end = piece.end, "a piece was settled twice"),
+        }
+    }
+
     pub(super) fn returned(&mut self, returns: Vec<Return>) {
         for Return { seq, piece, fate } in returns {
             let flight = self.flights.get_mut(&seq).expect("a piece comes home once, while its batch is in flight");
@@ -78,11 +91,7 @@ impl Intake {
                 Fate::Settled(tally) => {
                     assert_eq!(tally.counts.total(), u64::from(piece.count), "P1: every record has one disposition");
                     self.totals.topic(piece.lane).settle(&tally);
-                    let ledger = self.lanes.get_mut(&piece.lane).and_then(|c| c.ledger.as_mut());
-                    let settled = ledger.map(|l| l.settle(piece.epoch, piece.end));
-                    if settled == Some(Settle::Repeated) {
-                        tracing::error!(lane = %piece.lane, end = piece.end, "a piece was settled twice");
-                    }
+                    self.settled(&piece);
                 }
                 Fate::Dropped => self.totals.topic(piece.lane).handed_back += u64::from(piece.count),
             }

@@ -1,8 +1,8 @@
 //! One consistent picture of intake, for metrics, readiness and the end of a process (promise P9).
 
+use super::Intake;
 use super::custody::{Custody, State};
 use super::returns::Totals;
-use super::Intake;
 use crate::domain::lane::Lane;
 use crate::telemetry::snapshot::LaneState;
 

@@ -13,6 +13,8 @@ use crate::ports::{Guilty, Moved, SinkError, SinkFault};
 
 /// A sink that calls a row refused and then finds none is asked this often before it counts as an outage.
 const FRUITLESS_MAX: u32 = 3;
+/// `query_canceled`: the server ended the statement because it took too long, so it surely is not stored.
+const STATEMENT_TIMEOUT: &str = "57014";
 
 impl Writer {
     /// Takes the sink's answer. `generation` is the sink's after the call (rule W7).
@@ -32,6 +34,8 @@ impl Writer {
                 self.wait(now, &error);
             }
             Answer::Isolated(Ok(guilty)) => self.isolated(now, guilty),
+            // A search that is itself refused found nobody; asked again without end it would be a busy loop.
+            Answer::Isolated(Err(error)) if error.fault == SinkFault::Data => self.isolated(now, vec![]),
             Answer::Isolated(Err(error)) => self.refused(now, error),
         }
     }
@@ -52,7 +56,7 @@ impl Writer {
         self.stats.groups += 1;
         self.stats.rows += group.rows();
         self.backoff.succeeded();
-        (self.ambiguous_in_a_row, self.fruitless) = (0, 0);
+        (self.timeouts_in_a_row, self.fruitless) = (0, 0);
         self.limit = (self.limit * 2).min(u64::from(self.options.group_rows));
         self.set_outage(None);
         let mut missed = vec![];
@@ -85,22 +89,30 @@ impl Writer {
             SinkFault::Ambiguous => {
                 // Never recomposed while its COMMIT is unknown (rule W4).
                 self.stats.ambiguous += 1;
-                self.ambiguous_in_a_row += 1;
-                if self.ambiguous_in_a_row >= 2 {
-                    self.limit = (self.limit / 2).max(1);
-                }
+                self.timed_out();
                 let group = self.group.as_ref().expect("it was being stored");
                 let lanes = group.moves.iter().map(|m| m.lane).collect();
                 self.read_next(lanes, Why::Open);
                 self.wait(now, &error);
             }
             SinkFault::Transient | SinkFault::Operator | SinkFault::Contract => {
+                if error.sqlstate.as_deref() == Some(STATEMENT_TIMEOUT) {
+                    self.timed_out();
+                }
                 let group = self.take_group();
                 self.unfreeze(now, group.pieces);
                 self.phase = Phase::Compose;
                 self.verify = true;
                 self.wait(now, &error);
             }
+        }
+    }
+
+    /// Two in a row: the group is halved, down to one batch (rule W4).
+    fn timed_out(&mut self) {
+        self.timeouts_in_a_row += 1;
+        if self.timeouts_in_a_row >= 2 {
+            self.limit = (self.limit / 2).max(1);
         }
     }
 
@@ -170,7 +182,10 @@ impl Writer {
         late.iter().for_each(|p| self.settle(p));
     }
 
-    fn isolated(&mut self, now: Now, guilty: Vec<Guilty>) {
+    fn isolated(&mut self, now: Now, mut guilty: Vec<Guilty>) {
+        let group = self.group.as_ref().expect("it was being searched");
+        // Who is a dead letter already cannot be guilty again.
+        guilty.retain(|g| matches!(group.pieces[g.piece].fate(g.record), RecordFate::Row(_)));
         if guilty.is_empty() {
             self.fruitless += 1;
             self.phase = Phase::Store;

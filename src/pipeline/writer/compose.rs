@@ -1,7 +1,7 @@
 //! Group commit: what goes into one transaction, and when (rules W1, W9).
 
-use super::held::Pending;
 use super::Writer;
+use super::held::Pending;
 use crate::domain::lane::{Lane, Now};
 use crate::domain::scored::{Counts, Group, Move, ScoredPiece, fingerprint};
 

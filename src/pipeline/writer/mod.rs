@@ -81,6 +81,7 @@ pub struct Stats {
     pub again: u64,
     /// Outcomes that were unknown and turned out to be stored.
     pub found_stored: u64,
+    /// Pieces of an ended epoch.
     pub dropped: u64,
     pub isolations: u64,
     pub pending: u64,
@@ -102,7 +103,7 @@ pub struct Writer {
     backoff: Backoff,
     /// Rows that the next group may have; shrinks after timeouts (rule W4).
     limit: u64,
-    ambiguous_in_a_row: u32,
+    timeouts_in_a_row: u32,
     fruitless: u32,
     generation: u64,
     /// A new connection: read the rows of all lanes before anything is stored (rule W7).
@@ -130,7 +131,7 @@ impl Writer {
             not_before: Now::ZERO,
             backoff,
             limit,
-            ambiguous_in_a_row: 0,
+            timeouts_in_a_row: 0,
             fruitless: 0,
             generation: 0,
             verify: false,
@@ -220,8 +221,12 @@ impl Writer {
             self.set_outage(None);
         }
         let verify = self.verify || recovering;
-        let due: Vec<Lane> =
-            self.lanes.iter().filter(|(_, h)| verify || now >= h.checked + interval && !mutants::on("no_row_check")).map(|(l, _)| *l).collect();
+        let due: Vec<Lane> = self
+            .lanes
+            .iter()
+            .filter(|(_, h)| verify || now >= h.checked + interval && !mutants::on("no_row_check"))
+            .map(|(l, _)| *l)
+            .collect();
         if !due.is_empty() {
             self.verify = false;
             self.phase = Phase::Read(due, Why::Check);
@@ -250,6 +255,7 @@ impl Writer {
     }
 
     fn bring_home(&mut self, seq: u64, piece: crate::domain::batch::Piece, fate: Fate) {
+        self.stats.dropped += u64::from(fate == Fate::Dropped);
         self.returns.push(Return { seq, piece, fate });
     }
 
