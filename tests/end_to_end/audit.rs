@@ -10,7 +10,7 @@ use crate::sql::Sql;
 use crate::support::kafka::Record;
 use crate::support::produce::KIND;
 
-/// What was compared; everything that differs has failed the test before.
+/// What was compared.
 #[derive(Clone, Copy, Debug)]
 pub struct Audit {
     pub rows: i64,
@@ -89,11 +89,14 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Everything at once; `scored` says whether the table has the model's outputs.
-pub fn audit(sql: &Sql, source: i16, table: &str, scored: bool) -> Audit {
-    dispositions(sql, source, table);
-    values(sql, source, table, scored);
-    dead_letters(sql, source);
-    let transactions = order(sql, source, table);
+///
+/// # Errors
+/// What is not as expected, in one sentence.
+pub fn audit(sql: &Sql, source: i16, table: &str, scored: bool) -> Result<Audit, String> {
+    dispositions(sql, source, table)?;
+    values(sql, source, table, scored)?;
+    dead_letters(sql, source)?;
+    let transactions = order(sql, source, table)?;
     let worst = if scored {
         let both = format!("{table} s JOIN expected_{source} e USING (partition, \"offset\") WHERE s.source = $1");
         sql.one(&format!("SELECT max(abs(s.score - e.score)) FROM {both}"), &[&source])
@@ -101,11 +104,15 @@ pub fn audit(sql: &Sql, source: i16, table: &str, scored: bool) -> Audit {
         0.0
     };
     let count = |table: &str| sql.one(&format!("SELECT count(*) FROM {table} WHERE source = $1"), &[&source]);
-    Audit { rows: count(table), dead: count("tidemill.dead_letter"), transactions, worst }
+    Ok(Audit { rows: count(table), dead: count("tidemill.dead_letter"), transactions, worst })
+}
+
+fn must(good: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if good { Ok(()) } else { Err(otherwise()) }
 }
 
 /// Every offset of the log is exactly one row or one dead letter, as its kind says (promise P1).
-fn dispositions(sql: &Sql, source: i16, table: &str) {
+fn dispositions(sql: &Sql, source: i16, table: &str) -> Result<(), String> {
     let question = format!(
         "WITH done AS (SELECT partition, \"offset\", 1 r, 0 d FROM {table} WHERE source = $1
                 UNION ALL SELECT partition, \"offset\", 0, 1 FROM tidemill.dead_letter WHERE source = $1),
@@ -126,11 +133,11 @@ fn dispositions(sql: &Sql, source: i16, table: &str) {
         "stored but poisoned",
     ];
     let found: Vec<(&str, i64)> = names.into_iter().enumerate().map(|(i, name)| (name, row.get(i))).collect();
-    assert!(found.iter().all(|(_, n)| *n == 0), "{table}: {found:?}");
+    must(found.iter().all(|(_, n)| *n == 0), || format!("{table}: {found:?}"))
 }
 
 /// Keys, mapped fields, event time and outputs of the rows.
-fn values(sql: &Sql, source: i16, table: &str, scored: bool) {
+fn values(sql: &Sql, source: i16, table: &str, scored: bool) -> Result<(), String> {
     let outputs = "OR s.is_fraud IS DISTINCT FROM e.is_fraud OR NOT coalesce(abs(s.score - e.score) <= 1e-5, false)";
     let question = format!(
         "SELECT s.partition, s.\"offset\", to_jsonb(s)::text, to_jsonb(e)::text FROM {table} s
@@ -142,15 +149,13 @@ fn values(sql: &Sql, source: i16, table: &str, scored: bool) {
     );
     let wrong = sql.query(&question, &[&source]);
     let first = wrong.first().map(|r| (r.get::<_, String>(2), r.get::<_, String>(3)));
-    assert!(
-        wrong.is_empty(),
-        "{table}: {} rows have other values than their events; the first: {first:?}",
-        wrong.len()
-    );
+    must(wrong.is_empty(), || {
+        format!("{table}: {} rows have other values than their events; the first: {first:?}", wrong.len())
+    })
 }
 
 /// Original bytes, key and headers, and the reason that the poison must give (promise P6).
-fn dead_letters(sql: &Sql, source: i16) {
+fn dead_letters(sql: &Sql, source: i16) -> Result<(), String> {
     let question = format!(
         "WITH dead AS (SELECT *, encode(key, 'escape') AS key_text, encode(payload, 'hex') AS hex,
                 (SELECT string_agg(encode(n, 'hex') || '=' || coalesce(encode(v, 'hex'), 'null'), ',' ORDER BY i)
@@ -167,12 +172,12 @@ fn dead_letters(sql: &Sql, source: i16) {
     let first = wrong
         .first()
         .map(|r| format!("{r:?}: {} {} {}", r.get::<_, i64>(1), r.get::<_, String>(3), r.get::<_, String>(5)));
-    assert!(wrong.is_empty(), "{} dead letters are not what was produced; the first: {first:?}", wrong.len());
+    must(wrong.is_empty(), || format!("{} dead letters are not what was produced; the first: {first:?}", wrong.len()))
 }
 
 /// Along the offsets of a partition commit times never fall, and every transaction holds one run of offsets (promise P3).
 /// The answer is the number of transactions. Needs `track_commit_timestamp`.
-fn order(sql: &Sql, source: i16, table: &str) -> i64 {
+fn order(sql: &Sql, source: i16, table: &str) -> Result<i64, String> {
     let question = format!(
         "WITH done AS (SELECT partition, \"offset\", xmin FROM {table} WHERE source = $1
                 UNION ALL SELECT partition, \"offset\", xmin FROM tidemill.dead_letter WHERE source = $1),
@@ -185,7 +190,8 @@ fn order(sql: &Sql, source: i16, table: &str) -> i64 {
     let row = &sql.query(&question, &[&source])[0];
     let numbers: [i64; 5] = std::array::from_fn(|i| row.get(i));
     let [back, untimed, changes, runs, transactions] = numbers;
-    assert_eq!((back, untimed), (0, 0), "{table}: rows became visible out of offset order, or cannot be told");
-    assert_eq!(changes, runs, "{table}: a transaction holds two runs of one partition");
-    transactions
+    must(back == 0, || format!("{table}: {back} rows became visible out of offset order"))?;
+    must(untimed == 0, || format!("{table}: of {untimed} rows it cannot be told when they became visible"))?;
+    must(changes == runs, || format!("{table}: a transaction holds two runs of one partition"))?;
+    Ok(transactions)
 }

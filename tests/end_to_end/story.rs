@@ -294,7 +294,7 @@ impl Story {
         assert_eq!(log.len() as u64, RECORDS);
         let scores = score::all(&formats::options::Options::default(), &log);
         audit::expect(&sql, source, &log, audit::json, &scores);
-        let audit = audit::audit(&sql, source, "public.story", true);
+        let audit = audit::audit(&sql, source, "public.story", true).unwrap_or_else(|e| panic!("{e}"));
         let kinds = produce::kinds(&sent);
         assert_eq!(kinds.len(), 7, "{kinds:?}");
         assert_eq!(audit.rows as u64, kinds[&None]);

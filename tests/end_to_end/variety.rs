@@ -63,7 +63,8 @@ fn two_pipelines_over_two_topics_in_one_database_do_not_meet() {
         for pipeline in ["left", "right"] {
             let source: i16 = sql.one(SOURCE, &[&pipeline, topic]);
             audit::expect(&sql, source, &log, audit::json, &scores);
-            let audit = audit::audit(&sql, source, &format!("public.{pipeline}"), true);
+            let audit =
+                audit::audit(&sql, source, &format!("public.{pipeline}"), true).unwrap_or_else(|e| panic!("{e}"));
             println!("{pipeline} {topic}: {audit:?}");
             assert_eq!(audit.rows + audit.dead, 4_000);
         }
@@ -128,7 +129,7 @@ fn bincode_events_are_scored_and_stored() {
     let event = |record: &Record| events[produce::number(record)].1.clone();
     let source: i16 = sql.one(SOURCE, &[&"binary", &topic]);
     audit::expect(&sql, source, &log, event, &scores);
-    let audit = audit::audit(&sql, source, "public.binary", true);
+    let audit = audit::audit(&sql, source, "public.binary", true).unwrap_or_else(|e| panic!("{e}"));
     println!("{audit:?}");
     assert_eq!((audit.rows, audit.dead), (RECORDS as i64, 0));
 }
@@ -150,7 +151,29 @@ fn without_a_model_events_are_stored_unscored() {
     let log = kafka.read_all(&topic);
     let source: i16 = sql.one(SOURCE, &[&"plain", &topic]);
     audit::expect(&sql, source, &log, audit::json, &vec![None; log.len()]);
-    let audit = audit::audit(&sql, source, "public.plain", false);
+    let audit = audit::audit(&sql, source, "public.plain", false).unwrap_or_else(|e| panic!("{e}"));
     println!("{audit:?}");
     assert_eq!((audit.rows, audit.dead), (3_000, 0));
+    an_audit_finds_what_is_wrong(&sql, source);
+}
+
+/// Spoils what was stored, in transactions that are rolled back: an audit that finds nothing proves nothing.
+fn an_audit_finds_what_is_wrong(sql: &Sql, source: i16) {
+    let dead = "INSERT INTO tidemill.dead_letter (\"offset\", partition, source, model, stage, reason, detail, header_names,
+        header_values, headers_length) SELECT \"offset\", partition, source, model, 'decode', 'bad_json', '', '{}', '{}', 0";
+    for (spoil, says) in [
+        ("DELETE FROM public.plain", "(\"missing\", 1)"),
+        ("INSERT INTO public.plain SELECT * FROM public.plain", "(\"doubled rows\", 1)"),
+        (&format!("{dead} FROM public.plain"), "(\"in both\", 1)"),
+        ("UPDATE public.plain SET \"offset\" = 999999", "(\"foreign\", 1)"),
+        ("UPDATE public.plain SET amount = amount + 0.01", "1 rows have other values"),
+        ("UPDATE public.plain SET key = NULL", "1 rows have other values"),
+        ("UPDATE public.plain SET event_time = event_time + interval '1 ms'", "1 rows have other values"),
+        ("UPDATE public.plain SET key = key", "of 1 rows it cannot be told"),
+    ] {
+        sql.run(&format!("BEGIN; {spoil} WHERE partition = 1 AND \"offset\" = 7"));
+        let found = audit::audit(sql, source, "public.plain", false).expect_err(spoil);
+        assert!(found.contains(says), "{spoil}: {found}");
+        sql.run("ROLLBACK");
+    }
 }
