@@ -155,6 +155,8 @@ impl Made<'_> {
         for (topic, source) in (0u16..).zip(&registered.sources) {
             broker.set_uid(topic, &uid_text(source.uid));
         }
+        // The owner is what a row of tidemill.progress names us by.
+        tracing::info!(%owner, group = config.kafka.group, topics = ?config.kafka.topics, "joining the group");
         broker.subscribe().map_err(|e| e.to_string())?;
         let names = names(config, &self.cluster);
         let parts = Parts {

@@ -64,7 +64,6 @@ async fn live(config: &Config, prepared: &prepare::Prepared) -> Exit {
             return Exit::Configuration;
         }
     };
-    tracing::info!(address = %surface.server.address(), "health and metrics");
     surface.identify(config, prepared);
     let launched = tokio::select! {
         biased;

@@ -76,8 +76,14 @@ impl<B: Broker> IntakeThread<B> {
             Order::Claim { lane, ticket, floor } => self.errands.claim(lane, ticket, floor),
             Order::Peek { lane, ticket } => self.errands.peek(lane, ticket),
             Order::Release { lane, epoch } => self.errands.release(lane, epoch),
-            Order::Begin { lane, epoch, mark } => to(lane).push(ToWriter::Begin { lane, epoch, mark }),
-            Order::End { lane, epoch } => to(lane).push(ToWriter::End { lane, epoch }),
+            Order::Begin { lane, epoch, mark } => {
+                tracing::info!(partition = self.names.lane(lane), epoch = epoch.0, offset = mark, "partition claimed");
+                to(lane).push(ToWriter::Begin { lane, epoch, mark });
+            }
+            Order::End { lane, epoch } => {
+                tracing::info!(partition = self.names.lane(lane), epoch = epoch.0, "partition given up");
+                to(lane).push(ToWriter::End { lane, epoch });
+            }
             Order::Mill { batch, why } => {
                 self.count(&batch, why);
                 self.mill.push(batch);

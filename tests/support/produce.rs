@@ -19,6 +19,7 @@ use rdkafka::producer::ProducerContext;
 use tidemill::demo::payments::Payments;
 use tidemill::demo::poison::Poison;
 
+use super::kafka::Record;
 use super::kafka::client;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -76,13 +77,19 @@ impl ProducerContext for Landed {
 
 /// Produces payments with keys, headers and lz4 and waits until all replicas have them. Sorted by partition and offset.
 pub fn payments(bootstrap: &str, topic: &str, load: Load) -> Vec<Sent> {
+    payments_paced(bootstrap, topic, load, |_| {})
+}
+
+/// The same at the pace of the caller: before each payment `pace` is called with its number, and may sleep.
+pub fn payments_paced(bootstrap: &str, topic: &str, load: Load, pace: impl Fn(u64)) -> Vec<Sent> {
     let mut config = client(bootstrap);
     config.set("compression.type", "lz4").set("acks", "all").set("enable.idempotence", "true").set("linger.ms", "5");
     config.set("queue.buffering.max.messages", "200000");
     let producer: BaseProducer<Landed> =
         config.create_with_context(Landed::default()).expect("these settings are right");
     let mut stream = Payments::new(load.seed).poisoned(load.poisoned);
-    for _ in 0..load.records {
+    for next in 0..load.records {
+        pace(next);
         let payment = stream.make();
         let number = payment.number.to_string();
         let headers = OwnedHeaders::new_with_capacity(2)
@@ -98,6 +105,25 @@ pub fn payments(bootstrap: &str, topic: &str, load: Load) -> Vec<Sent> {
     assert_eq!(sent.len() as u64, load.records, "kafka did not take every record");
     sent.sort_unstable();
     sent
+}
+
+/// Produces keys and payloads of the caller's making, with the headers of clean payments, and waits for the replicas.
+pub fn payloads(bootstrap: &str, topic: &str, records: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) {
+    let producer: BaseProducer = client(bootstrap).set("acks", "all").create().expect("these settings are right");
+    for (number, (key, payload)) in records.enumerate() {
+        let number = number.to_string();
+        let headers = OwnedHeaders::new_with_capacity(2)
+            .insert(Header { key: KIND, value: Some("clean") })
+            .insert(Header { key: NUMBER, value: Some(&number) });
+        send(&producer, BaseRecord::to(topic).key(&key[..]).payload(&payload[..]).headers(headers));
+    }
+    settle(&producer);
+}
+
+/// Number of a record of the log, by its header.
+pub fn number(record: &Record) -> usize {
+    let (_, value) = record.headers.iter().find(|(name, _)| name == NUMBER).expect("a header numbers the record");
+    std::str::from_utf8(value.as_deref().expect("a text")).ok().and_then(|n| n.parse().ok()).expect("a number")
 }
 
 /// How a transaction ends.

@@ -88,6 +88,7 @@ impl Intake {
         match miss {
             Miss::Fenced => {
                 self.totals.fenced += 1;
+                tracing::warn!(%lane, "fenced: another process claimed the partition; claiming it again unless the group takes it back");
                 self.wait_and_reclaim(now, lane, "another process claimed the partition", orders);
             }
             Miss::Restart => {
