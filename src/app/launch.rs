@@ -199,7 +199,6 @@ fn settings(config: &Config) -> Settings {
         intake: config.intake.clone(),
         batch: config.batch.clone(),
         shutdown: config.shutdown.clone(),
-        retry: config.writer.retry,
         commit_interval: config.kafka.commit_interval.duration(),
         workers: plan::threads(config),
     }

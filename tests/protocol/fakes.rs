@@ -14,7 +14,6 @@ use tidemill::domain::fault::Fault;
 use tidemill::domain::lane::Epoch;
 use tidemill::domain::lane::Lane;
 use tidemill::domain::lane::Now;
-use tidemill::domain::retry;
 use tidemill::domain::scored::Counts;
 use tidemill::domain::scored::Rows;
 use tidemill::domain::scored::Scored;
@@ -144,7 +143,6 @@ pub fn settings() -> Settings {
         intake: Options::default(),
         batch: BatchOptions::default(),
         shutdown: ShutdownOptions { budget: Millis::secs(25), revoke: Millis::secs(10), leave: Millis::secs(3) },
-        retry: retry::Options::default(),
         commit_interval: ms(1000),
         workers: 1,
     }

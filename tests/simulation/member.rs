@@ -119,7 +119,6 @@ impl Member {
                 ..BatchOptions::default()
             },
             shutdown: ShutdownOptions { budget: Millis(4000), revoke: Millis(500), leave: Millis(900) },
-            retry,
             commit_interval: Duration::from_millis(50),
             workers: 1 + dice.below(2) as usize,
         };

@@ -115,7 +115,7 @@ impl Intake {
     }
 
     /// Timers of waiting and parked lanes.
-    pub(super) fn wake_lanes(&mut self, now: Now, _broker: &mut dyn Broker, orders: &mut Vec<Order>) {
+    pub(super) fn wake_lanes(&mut self, now: Now, orders: &mut Vec<Order>) {
         if self.drain.is_some() {
             return;
         }

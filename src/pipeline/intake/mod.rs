@@ -34,7 +34,6 @@ pub struct Settings {
     pub intake: Options,
     pub batch: BatchOptions,
     pub shutdown: ShutdownOptions,
-    pub retry: retry::Options,
     /// How often Kafka is told our marks.
     pub commit_interval: Now,
     /// Mill threads.
@@ -139,7 +138,7 @@ impl Intake {
             self.hear(now, message, broker, orders);
         }
         self.poll(now, broker, orders);
-        self.wake_lanes(now, broker, orders);
+        self.wake_lanes(now, orders);
         self.answer_assign(broker);
         self.finish_revoke(now, broker, orders);
         let done = self.step_drain(now, broker, orders);
