@@ -1,0 +1,13 @@
+//! Runs exported ONNX models on tensors: graphs are read, checked and planned here; who calls decides what the rows mean.
+#![deny(unsafe_code)]
+
+pub mod error;
+pub mod graph;
+pub mod kernel;
+pub mod limits;
+pub mod ops;
+pub mod program;
+pub mod proto;
+pub mod registry;
+pub mod tensor;
+pub mod value;

@@ -1,0 +1,9 @@
+//! Kernels, one operator or close family a file; each file lists its operators for the registry.
+
+pub mod ml;
+pub mod plain;
+
+use crate::registry::Operator;
+
+/// Every family. One line each, in alphabetical order.
+pub const FAMILIES: &[&[Operator]] = &[plain::OPERATORS];
