@@ -11,6 +11,7 @@ pub mod ops;
 pub mod program;
 pub mod proto;
 pub mod registry;
+pub mod segment;
 pub mod session;
 pub mod tensor;
 pub mod value;
