@@ -223,7 +223,7 @@ impl Model for Touchy {
             let Column::Float(scores) = &mut outputs.columns[0] else { panic!("a float column") };
             match value {
                 b'P' => panic!("the model cannot bear this"),
-                b'E' => return Err(ModelError("shape".into())),
+                b'E' => return Err(ModelError::new("shape")),
                 b'N' => scores.push(f64::NAN),
                 b'M' => {}
                 value => scores.push(f64::from(value)),
