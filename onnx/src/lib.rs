@@ -2,8 +2,11 @@
 #![deny(unsafe_code)]
 
 pub mod engine;
+#[cfg(feature = "onnxruntime")]
+pub mod engine_ort;
 pub mod error;
 pub mod graph;
+pub mod inspect;
 pub mod json;
 pub mod kernel;
 pub mod limits;

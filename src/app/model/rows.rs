@@ -14,7 +14,6 @@ use std::sync::Arc;
 use anyhow::Context;
 use anyhow::anyhow;
 use tidemill_onnx::engine::EngineName;
-use tidemill_onnx::graph::convert;
 use tidemill_onnx::json::parse;
 use tidemill_onnx::json::parse::Row;
 use tidemill_onnx::json::write;
@@ -62,10 +61,7 @@ pub fn load(path: &Path, engine: &EngineArgs) -> anyhow::Result<Arc<Session>> {
         engine: if engine.engine == "onnxruntime" { EngineName::Onnxruntime } else { EngineName::Tract },
         library: engine.library.clone(),
     };
-    let loaded = catch_unwind(AssertUnwindSafe(|| {
-        let model = convert::read_file(path)?;
-        Session::load(&model, None, &options)
-    }));
+    let loaded = catch_unwind(AssertUnwindSafe(|| Session::load_file(path, None, &options)));
     let session = loaded.map_err(|_| anyhow!("{}: the file broke the reader", path.display()))?;
     Ok(Arc::new(session.with_context(|| path.display().to_string())?))
 }
