@@ -1,5 +1,6 @@
 //! Kernels, one operator or close family a file; each file lists its operators for the registry.
 
+pub mod layout;
 pub mod ml;
 pub mod plain;
 
