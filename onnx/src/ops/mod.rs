@@ -1,10 +1,16 @@
 //! Kernels, one operator or close family a file; each file lists its operators for the registry.
 
 pub mod layout;
+pub mod dense;
 pub mod ml;
 pub mod plain;
 
 use crate::registry::Operator;
 
 /// Every family. One line each, in alphabetical order.
-pub const FAMILIES: &[&[Operator]] = &[plain::OPERATORS];
+pub const FAMILIES: &[&[Operator]] = &[
+    dense::gemm::OPERATORS,
+    dense::layer::OPERATORS,
+    dense::matmul::OPERATORS,
+    plain::OPERATORS,
+];
