@@ -14,6 +14,7 @@ pub const FAMILIES: &[&[Operator]] = &[
     nets::lrn::OPERATORS,
     nets::pool::OPERATORS,
     nets::pool_global::OPERATORS,
+    nets::recurrent::OPERATORS,
     nets::unpool::OPERATORS,
     plain::OPERATORS,
 ];

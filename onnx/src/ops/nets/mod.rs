@@ -10,5 +10,6 @@ pub mod pool;
 pub mod pool_global;
 pub mod product;
 pub mod real;
+pub mod recurrent;
 pub mod unpool;
 pub mod window;

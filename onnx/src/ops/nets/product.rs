@@ -161,28 +161,32 @@ pub fn multiply<T: Scalar>(a: &Left<T>, b: &Right<T>, c: &mut [T], stride: usize
         let column = p * COLUMNS;
         let width = COLUMNS.min(b.n - column);
         for (q, left) in a.data.chunks_exact(k * ROWS).enumerate() {
-            let tile = core(left, right);
-            for (i, sums) in tile.iter().enumerate().take(ROWS.min(a.m - q * ROWS)) {
-                let at = (q * ROWS + i) * stride + column;
-                for (out, sum) in c[at..at + width].iter_mut().zip(sums) {
-                    *out = out.plus(*sum);
-                }
+            let out = &mut c[q * ROWS * stride + column..];
+            match a.m - q * ROWS {
+                1 => tile::<T, 1>(left, right, out, stride, width),
+                2 => tile::<T, 2>(left, right, out, stride, width),
+                3 => tile::<T, 3>(left, right, out, stride, width),
+                _ => tile::<T, ROWS>(left, right, out, stride, width),
             }
         }
     }
 }
 
-/// One tile: a panel times a panel.
-fn core<T: Scalar>(left: &[T], right: &[T]) -> [[T; COLUMNS]; ROWS] {
-    let mut tile = [[T::ZERO; COLUMNS]; ROWS];
+/// `R` rows of a panel times a panel.
+fn tile<T: Scalar, const R: usize>(left: &[T], right: &[T], out: &mut [T], stride: usize, width: usize) {
+    let mut tile = [[T::ZERO; COLUMNS]; R];
     for (a, b) in left.chunks_exact(ROWS).zip(right.chunks_exact(COLUMNS)) {
-        for i in 0..ROWS {
-            for j in 0..COLUMNS {
-                tile[i][j] = tile[i][j].plus(a[i].times(b[j]));
+        for (row, a) in tile.iter_mut().zip(a) {
+            for (sum, b) in row.iter_mut().zip(b) {
+                *sum = sum.plus(a.times(*b));
             }
         }
     }
-    tile
+    for (i, sums) in tile.iter().enumerate() {
+        for (out, sum) in out[i * stride..][..width].iter_mut().zip(sums) {
+            *out = out.plus(*sum);
+        }
+    }
 }
 
 #[cfg(test)]
