@@ -1,0 +1,120 @@
+//! `tidemill model run`: rows as JSON lines through a bare ONNX file.
+
+use std::fs::File;
+use std::io;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::BufWriter;
+use std::io::Write;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use anyhow::anyhow;
+use tidemill_onnx::engine::EngineName;
+use tidemill_onnx::json::parse;
+use tidemill_onnx::json::parse::Row;
+use tidemill_onnx::json::write;
+use tidemill_onnx::session::Options;
+use tidemill_onnx::session::Session;
+use tidemill_onnx::session::worker::Worker;
+
+use crate::cli::EngineArgs;
+use crate::cli::Exit;
+use crate::cli::ModelRunArgs;
+
+/// A graph with deep subgraphs is read by recursion, within the reader's bounds; the main thread's stack may be small.
+const STACK: usize = 256 << 20;
+
+/// See [`ModelRunArgs`].
+pub fn run(args: &ModelRunArgs) -> Exit {
+    let args = args.clone();
+    let work = move || score(&args);
+    let done = std::thread::Builder::new().name("model".into()).stack_size(STACK).spawn(work).map(|t| t.join());
+    match done {
+        Ok(Ok(Ok(()))) => Exit::Done,
+        Ok(Ok(Err(error))) if is_closed_pipe(&error) => Exit::Done,
+        Ok(Ok(Err(error))) => {
+            eprintln!("{error:#}");
+            Exit::Configuration
+        }
+        // a panic has said its place already
+        Ok(Err(_)) | Err(_) => {
+            eprintln!("the model could not be run: this is a fault of tidemill, please report it with the model");
+            Exit::Configuration
+        }
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Loads a bare ONNX file for an engine.
+///
+/// # Errors
+/// One sentence that names the file and what is wrong with it.
+pub fn load(path: &Path, engine: &EngineArgs) -> anyhow::Result<Arc<Session>> {
+    let options = Options {
+        engine: if engine.engine == "onnxruntime" { EngineName::Onnxruntime } else { EngineName::Tract },
+        library: engine.library.clone(),
+    };
+    let loaded = catch_unwind(AssertUnwindSafe(|| Session::load_file(path, None, &options)));
+    let session = loaded.map_err(|_| anyhow!("{}: the file broke the reader", path.display()))?;
+    Ok(Arc::new(session.with_context(|| path.display().to_string())?))
+}
+
+fn score(args: &ModelRunArgs) -> anyhow::Result<()> {
+    let session = load(&args.model, &args.engine)?;
+    let mut worker = session.worker()?;
+    let names: Vec<String> = session.outputs.iter().map(|p| p.name.clone()).collect();
+    let rows: Box<dyn BufRead> = if args.rows.as_os_str() == "-" {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(File::open(&args.rows).with_context(|| args.rows.display().to_string())?))
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut waiting: Vec<Row> = vec![];
+    let mut done = 0;
+    for (i, line) in rows.lines().enumerate() {
+        let line = line.with_context(|| args.rows.display().to_string())?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        waiting.push(parse::row(&session.inputs, &line).with_context(|| format!("row {}", i + 1))?);
+        if waiting.len() == args.batch as usize {
+            done += flush(&mut worker, &mut waiting, &names, done, &mut out)?;
+        }
+    }
+    flush(&mut worker, &mut waiting, &names, done, &mut out)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Scores and writes what waits; rows of unlike shapes go in batches of their own.
+fn flush(
+    worker: &mut Worker,
+    waiting: &mut Vec<Row>,
+    names: &[String],
+    done: usize,
+    out: &mut impl Write,
+) -> anyhow::Result<usize> {
+    let all = waiting.len();
+    let mut line = String::new();
+    while !waiting.is_empty() {
+        let first = done + all - waiting.len() + 1;
+        let batch: Vec<Row> = waiting.drain(..parse::uniform(waiting)).collect();
+        let (count, last) = (batch.len(), first + batch.len() - 1);
+        let inputs = parse::stack(&worker.session().inputs, batch)?;
+        let outputs = worker.run(count, inputs).with_context(|| format!("rows {first} to {last}"))?;
+        for i in 0..count {
+            line.clear();
+            write::line(&mut line, names, &outputs, i)?;
+            line.push('\n');
+            out.write_all(line.as_bytes())?;
+        }
+    }
+    Ok(all)
+}
