@@ -3,6 +3,7 @@
 pub mod layout;
 pub mod dense;
 pub mod ml;
+pub mod nets;
 pub mod plain;
 
 use crate::registry::Operator;
@@ -12,5 +13,13 @@ pub const FAMILIES: &[&[Operator]] = &[
     dense::gemm::OPERATORS,
     dense::layer::OPERATORS,
     dense::matmul::OPERATORS,
+    nets::conv::OPERATORS,
+    nets::conv_integer::OPERATORS,
+    nets::conv_transpose::OPERATORS,
+    nets::lrn::OPERATORS,
+    nets::pool::OPERATORS,
+    nets::pool_global::OPERATORS,
+    nets::recurrent::OPERATORS,
+    nets::unpool::OPERATORS,
     plain::OPERATORS,
 ];
