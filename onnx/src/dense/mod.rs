@@ -9,8 +9,8 @@ mod simd;
 mod tests;
 
 use crate::dense::activation::Activation;
-use crate::dense::simd::Job;
 pub use crate::dense::simd::Isa;
+use crate::dense::simd::Job;
 pub use crate::dense::simd::Start;
 use crate::dense::simd::sweep;
 use crate::limits;

@@ -1,10 +1,11 @@
 //! Kernels, one operator or close family a file; each file lists its operators for the registry.
 
-pub mod layout;
 pub mod dense;
+pub mod layout;
 pub mod ml;
 pub mod nets;
 pub mod plain;
+pub mod refused;
 
 use crate::registry::Operator;
 
