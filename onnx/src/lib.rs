@@ -10,4 +10,5 @@ pub mod program;
 pub mod proto;
 pub mod registry;
 pub mod tensor;
+pub mod trees;
 pub mod value;
