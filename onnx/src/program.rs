@@ -1,6 +1,7 @@
 //! The executor: a graph compiled to steps over slots.
 
 pub mod compile;
+mod group;
 
 use std::fmt;
 use std::sync::Arc;
