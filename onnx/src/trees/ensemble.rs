@@ -6,7 +6,7 @@ use crate::trees::real::Real;
 /// Longest path from a root to a leaf, after chains of equality tests became sets.
 pub const DEPTH_MAX: u32 = 1 << 14;
 /// Highest feature number.
-pub const FEATURES_MAX: i64 = 1 << 24;
+pub const FEATURES_MAX: i64 = 1 << 22;
 /// Most outputs of one ensemble.
 pub const OUTPUTS_MAX: usize = 1 << 20;
 
@@ -48,7 +48,7 @@ impl<T: Real> Node<T> {
     }
 }
 
-/// Ascending closed ranges that do not touch each other.
+/// Ascending closed ranges without a common value.
 pub type Ranges<T> = Vec<(T, T)>;
 
 /// One weight of a leaf.
@@ -104,6 +104,34 @@ pub struct Ensemble<T> {
     pub outputs: usize,
     /// Features that the rows must have at least.
     pub features: usize,
+}
+
+impl Ensemble<f32> {
+    /// The same trees for rows of doubles, as onnxruntime widens them.
+    pub fn widened(&self) -> Ensemble<f64> {
+        let node = |n: &Node<f32>| Node {
+            mode: n.mode,
+            nan_true: n.nan_true,
+            feature: n.feature,
+            threshold: f64::from(n.threshold),
+            yes: n.yes,
+            no: n.no,
+            index: n.index,
+        };
+        let range = |r: &(f32, f32)| (f64::from(r.0), f64::from(r.1));
+        let entry = |e: &Entry<f32>| Entry { output: e.output, weight: f64::from(e.weight) };
+        Ensemble {
+            nodes: self.nodes.iter().map(node).collect(),
+            roots: self.roots.clone(),
+            sets: self.sets.iter().map(|set| set.iter().map(range).collect()).collect(),
+            leaves: Leaves {
+                starts: self.leaves.starts.clone(),
+                entries: self.leaves.entries.iter().map(entry).collect(),
+            },
+            outputs: self.outputs,
+            features: self.features,
+        }
+    }
 }
 
 impl<T: Real> Ensemble<T> {
@@ -171,7 +199,7 @@ pub fn ranges<T: Real>(mut all: Vec<(T, T)>) -> Ranges<T> {
     let mut out: Ranges<T> = vec![];
     for (from, to) in all {
         match out.last_mut() {
-            Some(last) if from <= last.1 || from <= last.1.next_up() => {
+            Some(last) if from <= last.1 => {
                 if to > last.1 {
                     last.1 = to;
                 }

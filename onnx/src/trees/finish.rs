@@ -48,6 +48,14 @@ impl<T: Real> Regression<T> {
     }
 }
 
+impl Regression<f32> {
+    /// The same for doubles.
+    pub fn widened(&self) -> Regression<f64> {
+        let base = self.base.iter().map(|b| f64::from(*b)).collect();
+        Regression { aggregate: self.aggregate, transform: self.transform, base, trees: f64::from(self.trees) }
+    }
+}
+
 /// What a classifier does behind the trees.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Classification<T> {
@@ -67,6 +75,15 @@ pub enum Won {
     Class(usize),
     /// onnxruntime answers 0 or 1 whatever the numbers of the classes are, if neither of two classes stands for both.
     Number(usize),
+}
+
+impl Classification<f32> {
+    /// The same for doubles.
+    pub fn widened(&self) -> Classification<f64> {
+        let base = self.base.iter().map(|b| f64::from(*b)).collect();
+        let Classification { transform, classes, binary, positive, .. } = *self;
+        Classification { transform, base, classes, binary, positive }
+    }
 }
 
 impl<T: Real> Classification<T> {

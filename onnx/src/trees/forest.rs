@@ -132,9 +132,12 @@ impl<T: Real> Forest<T> {
         }
     }
 
-    /// What a person should know.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    /// The ways that are taken, and what the check at load found.
+    pub fn notes(&self) -> Vec<String> {
+        let paths = [Path::Blocks, Path::Narrow, Path::Wide].into_iter().filter(|p| self.has(*p));
+        let paths: Vec<String> = paths.map(|p| format!("{p:?}").to_lowercase()).collect();
+        let walks = if paths.is_empty() { "the naive walk".into() } else { paths.join(", ") };
+        [vec![format!("{} trees by {walks}", self.ensemble.roots.len())], self.notes.clone()].concat()
     }
 
     /// Memory of the trees in all forms.

@@ -1,6 +1,9 @@
 //! Rows that lie where walks could go wrong: at the thresholds and beside them, NaN, infinities and zeros.
 
+use std::collections::HashMap;
+
 use crate::trees::ensemble::Ensemble;
+use crate::trees::ensemble::Mode;
 use crate::trees::real::Real;
 
 /// Most rows.
@@ -11,12 +14,11 @@ const STEPS: usize = 4_000_000;
 /// Some rows for an ensemble, always the same, and their width (1 at least).
 pub fn rows<T: Real>(ensemble: &Ensemble<T>) -> (Vec<T>, usize) {
     let width = ensemble.features.max(1);
-    let ends = |set: &Vec<(T, T)>| set.iter().flat_map(|r| [r.0, r.1]).collect::<Vec<_>>();
-    let mut pools: Vec<Vec<T>> = vec![vec![]; width];
+    let mut pools: HashMap<u32, Vec<T>> = HashMap::new();
     for node in ensemble.nodes.iter().filter(|n| !n.is_leaf()) {
-        let pool = &mut pools[node.feature as usize];
-        if node.mode == crate::trees::ensemble::Mode::Member {
-            pool.extend(ends(&ensemble.sets[node.index as usize]));
+        let pool = pools.entry(node.feature).or_default();
+        if node.mode == Mode::Member {
+            pool.extend(ensemble.sets[node.index as usize].iter().flat_map(|range| [range.0, range.1]));
         } else {
             pool.push(node.threshold);
         }
@@ -26,8 +28,8 @@ pub fn rows<T: Real>(ensemble: &Ensemble<T>) -> (Vec<T>, usize) {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut values = Vec::with_capacity(count * width);
     for _ in 0..count {
-        for pool in &pools {
-            let pick = if pool.is_empty() { T::ZERO } else { pool[random.below(pool.len())] };
+        for feature in 0..width as u32 {
+            let pick = pools.get(&feature).map_or(T::ZERO, |pool| pool[random.below(pool.len())]);
             values.push(match random.below(12) {
                 0 => T::NAN,
                 1 => T::INFINITY,

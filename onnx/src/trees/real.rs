@@ -39,6 +39,8 @@ pub trait Real:
 
     fn from_f32(value: f32) -> Self;
     fn from_f64(value: f64) -> Self;
+    fn from_i64(value: i64) -> Self;
+    fn from_u64(value: u64) -> Self;
     fn to_f32(self) -> f32;
     fn is_nan(self) -> bool;
     fn exp(self) -> Self;
@@ -71,6 +73,8 @@ macro_rules! real {
             fn from_f32(value: f32) -> $t { value as $t }
             #[inline(always)]
             fn from_f64(value: f64) -> $t { value as $t }
+            fn from_i64(value: i64) -> $t { value as $t }
+            fn from_u64(value: u64) -> $t { value as $t }
             #[inline(always)]
             fn to_f32(self) -> f32 { self as f32 }
             #[inline(always)]
