@@ -22,5 +22,8 @@ pub const FAMILIES: &[&[Operator]] = &[
     nets::pool_global::OPERATORS,
     nets::recurrent::OPERATORS,
     nets::unpool::OPERATORS,
+    ml::tree_ensemble::OPERATORS,
+    ml::tree_ensemble_classifier::OPERATORS,
+    ml::tree_ensemble_regressor::OPERATORS,
     plain::OPERATORS,
 ];
