@@ -6,4 +6,19 @@ pub mod plain;
 use crate::registry::Operator;
 
 /// Every family. One line each, in alphabetical order.
-pub const FAMILIES: &[&[Operator]] = &[plain::OPERATORS];
+pub const FAMILIES: &[&[Operator]] = &[
+    ml::array_feature_extractor::OPERATORS,
+    ml::binarizer::OPERATORS,
+    ml::cast_map::OPERATORS,
+    ml::category_mapper::OPERATORS,
+    ml::dict_vectorizer::OPERATORS,
+    ml::feature_vectorizer::OPERATORS,
+    ml::imputer::OPERATORS,
+    ml::label_encoder::OPERATORS,
+    ml::linear::OPERATORS,
+    ml::normalizer::OPERATORS,
+    ml::one_hot_encoder::OPERATORS,
+    ml::scaler::OPERATORS,
+    ml::zip_map::OPERATORS,
+    plain::OPERATORS,
+];
