@@ -1,6 +1,9 @@
 //! Kernels, one operator or close family a file; each file lists its operators for the registry.
 
+pub mod layout;
+pub mod dense;
 pub mod ml;
+pub mod nets;
 pub mod plain;
 
 use crate::registry::Operator;
@@ -20,5 +23,16 @@ pub const FAMILIES: &[&[Operator]] = &[
     ml::one_hot_encoder::OPERATORS,
     ml::scaler::OPERATORS,
     ml::zip_map::OPERATORS,
+    dense::gemm::OPERATORS,
+    dense::layer::OPERATORS,
+    dense::matmul::OPERATORS,
+    nets::conv::OPERATORS,
+    nets::conv_integer::OPERATORS,
+    nets::conv_transpose::OPERATORS,
+    nets::lrn::OPERATORS,
+    nets::pool::OPERATORS,
+    nets::pool_global::OPERATORS,
+    nets::recurrent::OPERATORS,
+    nets::unpool::OPERATORS,
     plain::OPERATORS,
 ];
