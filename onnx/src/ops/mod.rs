@@ -1,10 +1,11 @@
 //! Kernels, one operator or close family a file; each file lists its operators for the registry.
 
-pub mod layout;
 pub mod dense;
+pub mod layout;
 pub mod ml;
 pub mod nets;
 pub mod plain;
+pub mod text;
 
 use crate::registry::Operator;
 
@@ -14,6 +15,7 @@ pub const FAMILIES: &[&[Operator]] = &[
     ml::binarizer::OPERATORS,
     ml::cast_map::OPERATORS,
     ml::category_mapper::OPERATORS,
+    ml::cdist::OPERATORS,
     ml::dict_vectorizer::OPERATORS,
     ml::feature_vectorizer::OPERATORS,
     ml::imputer::OPERATORS,
@@ -22,6 +24,8 @@ pub const FAMILIES: &[&[Operator]] = &[
     ml::normalizer::OPERATORS,
     ml::one_hot_encoder::OPERATORS,
     ml::scaler::OPERATORS,
+    ml::svm_classifier::OPERATORS,
+    ml::svm_regressor::OPERATORS,
     ml::zip_map::OPERATORS,
     dense::gemm::OPERATORS,
     dense::layer::OPERATORS,
@@ -35,4 +39,11 @@ pub const FAMILIES: &[&[Operator]] = &[
     nets::recurrent::OPERATORS,
     nets::unpool::OPERATORS,
     plain::OPERATORS,
+    text::murmur_hash::OPERATORS,
+    text::regex_full_match::OPERATORS,
+    text::string_concat::OPERATORS,
+    text::string_normalizer::OPERATORS,
+    text::string_split::OPERATORS,
+    text::tfidf_vectorizer::OPERATORS,
+    text::tokenizer::OPERATORS,
 ];

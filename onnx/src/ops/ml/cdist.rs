@@ -46,7 +46,10 @@ impl Kernel for CDist {
 impl CDist {
     fn singles(&self, a: &[f32], b: &[f32], columns: usize, shape: &[usize; 2]) -> Result<Tensor, OpError> {
         let mut y = Tensor::zeros::<f32>(shape)?;
-        Product::new(b, shape[1], columns).run(a, -2.0, &[0.0], y.slice_mut()?);
+        if y.is_empty() {
+            return Ok(y);
+        }
+        Product::new(b, shape[1])?.run(a, -2.0, &[], y.slice_mut()?);
         let squares_b: Vec<f32> = b.chunks_exact(columns).map(squares).collect();
         for (a, out) in a.chunks_exact(columns).zip(y.slice_mut::<f32>()?.chunks_exact_mut(shape[1].max(1))) {
             let square = squares(a);
@@ -73,22 +76,23 @@ impl CDist {
     }
 }
 
-/// Sum of squares in the order of Eigen's `squaredNorm` with four lanes: two groups of lanes side by side, folded at the end.
+/// Sum of squares in the order of Eigen's `squaredNorm`: four lanes, two groups of them side by side, an odd one behind.
 fn squares(row: &[f32]) -> f32 {
-    let mut lanes = [[0.0f32; 4]; 2];
-    let groups = row.len() / 4;
-    let square = |g: usize, lane: usize| row[g * 4 + lane] * row[g * 4 + lane];
-    for g in 0..groups {
-        for (lane, sum) in lanes[g % 2].iter_mut().enumerate() {
-            // the first of each group is taken as it is
-            *sum = if g < 2 { square(g, lane) } else { *sum + square(g, lane) };
+    let (groups, rest) = row.as_chunks::<4>();
+    let (pairs, odd) = groups.as_chunks::<2>();
+    let squared = |group: &[f32; 4]| group.map(|x| x * x);
+    let plus = |a: [f32; 4], b: [f32; 4]| std::array::from_fn(|i| a[i] + b[i]);
+    let lanes = match (pairs, odd) {
+        ([], []) => None,
+        ([], [only, ..]) => Some(squared(only)),
+        ([[a, b], more @ ..], odd) => {
+            let start = (squared(a), squared(b));
+            let both = more.iter().fold(start, |sum, [a, b]| (plus(sum.0, squared(a)), plus(sum.1, squared(b))));
+            Some(odd.iter().fold(plus(both.0, both.1), |sum, group| plus(sum, squared(group))))
         }
-    }
-    let [first, second] = lanes;
-    let sum: [f32; 4] = std::array::from_fn(|i| if groups > 1 { first[i] + second[i] } else { first[i] });
-    let folded = (sum[0] + sum[2]) + (sum[1] + sum[3]);
-    let start = if groups > 0 { folded } else { 0.0 };
-    row[groups * 4..].iter().fold(start, |sum, x| sum + x * x)
+    };
+    let start = lanes.map_or(0.0, |sum| (sum[0] + sum[2]) + (sum[1] + sum[3]));
+    rest.iter().fold(start, |sum, x| sum + x * x)
 }
 
 fn cdist(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {

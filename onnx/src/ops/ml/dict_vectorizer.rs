@@ -37,7 +37,8 @@ impl Kernel for DictVectorizer {
         let y = match x {
             Value::Map(map) => self.maps(&[map])?,
             Value::Sequence(all) => {
-                let maps: Option<Vec<&Map>> = all.iter().map(|v| if let Value::Map(m) = v { Some(&**m) } else { None }).collect();
+                let maps: Option<Vec<&Map>> =
+                    all.iter().map(|v| if let Value::Map(m) = v { Some(&**m) } else { None }).collect();
                 match maps {
                     Some(maps) if !maps.is_empty() => self.maps(&maps)?,
                     _ => bad!("expected maps, found {}", x.kind()),

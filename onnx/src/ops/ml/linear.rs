@@ -38,17 +38,14 @@ impl Linear {
     fn read(build: &Build<'_>, outputs: usize, intercepts: Option<&[f32]>) -> Result<Linear, OpError> {
         let attributes = &build.node.attributes;
         let weights = attributes.floats("coefficients")?.ok_or_else(|| missing("coefficients"))?;
-        if outputs == 0 || weights.is_empty() || weights.len() % outputs != 0 {
-            bad!("{} coefficients cannot make {outputs} outputs", weights.len());
-        }
         Ok(Linear {
-            product: Product::new(weights, outputs, weights.len() / outputs),
-            intercepts: intercepts.map_or_else(|| vec![0.0], <[f32]>::to_vec),
+            product: Product::new(weights, outputs)?,
+            intercepts: intercepts.unwrap_or_default().to_vec(),
             transform: Transform::parse(attributes.text_or("post_transform", "NONE")?)?,
         })
     }
 
-    /// Scores before the transform, with room for `width` numbers a row of which the first ones are filled.
+    /// The number of rows, and scores before the transform.
     fn scores(&self, x: &Tensor) -> Result<(usize, Vec<f32>), OpError> {
         let (rows, columns) = rows_columns(x)?;
         if columns != self.product.columns() {
@@ -72,6 +69,10 @@ impl Kernel for Regressor {
             scores.chunks_exact_mut(outputs).for_each(|row| self.0.transform.apply(row));
         }
         Ok(one(Tensor::new(&[rows, outputs], scores)?))
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.product.bytes()
     }
 
     fn parameters(&self) -> usize {
@@ -113,6 +114,10 @@ impl Kernel for Classifier {
             scores.chunks_exact_mut(classes).for_each(|row| self.linear.transform.apply(row));
         }
         Ok(smallvec![label, Tensor::new(&[rows, width], scores)?.into()])
+    }
+
+    fn bytes(&self) -> usize {
+        self.linear.product.bytes()
     }
 
     fn parameters(&self) -> usize {

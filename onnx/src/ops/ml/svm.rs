@@ -1,6 +1,9 @@
 //! What SVMClassifier and SVMRegressor share: how near a row is to every support vector.
 
 use crate::bad;
+use crate::dense::activate;
+use crate::dense::activation::Activation;
+use crate::dense::plain::transposed;
 use crate::error::OpError;
 use crate::graph::attributes::Attributes;
 use crate::ops::ml::product::Product;
@@ -41,8 +44,18 @@ impl Nearness {
 #[derive(Debug)]
 pub struct Vectors {
     nearness: Nearness,
-    /// For RBF only the weights inside are used.
-    product: Product,
+    stored: Stored,
+    count: usize,
+    columns: usize,
+}
+
+/// The vectors as the kernel needs them.
+#[derive(Debug)]
+enum Stored {
+    /// With the constant of every product.
+    Product(Product, Vec<f32>),
+    /// `[columns, vectors]`, for distances.
+    Turned(Vec<f32>),
 }
 
 impl Vectors {
@@ -55,20 +68,34 @@ impl Vectors {
         if count == 0 || all.is_empty() || all.len() % count != 0 {
             bad!("{} numbers cannot make {count} support vectors", all.len());
         }
-        let product = Product::new(all, count, all.len() / count);
-        Ok(Vectors { nearness: Nearness::read(attributes)?, product })
+        let (nearness, columns) = (Nearness::read(attributes)?, all.len() / count);
+        let stored = match nearness {
+            Nearness::Rbf { .. } => Stored::Turned(transposed(all, count, columns)),
+            Nearness::Linear => Stored::Product(Product::new(all, count)?, vec![]),
+            Nearness::Poly { coef0, .. } | Nearness::Sigmoid { coef0, .. } => {
+                Stored::Product(Product::new(all, count)?, vec![coef0; count])
+            }
+        };
+        Ok(Vectors { nearness, stored, count, columns })
     }
 
     pub fn count(&self) -> usize {
-        self.product.outputs()
+        self.count
     }
 
     pub fn columns(&self) -> usize {
-        self.product.columns()
+        self.columns
     }
 
     pub fn parameters(&self) -> usize {
-        self.product.parameters()
+        self.count * self.columns
+    }
+
+    pub fn bytes(&self) -> usize {
+        match &self.stored {
+            Stored::Product(product, constants) => product.bytes() + size_of_val(&constants[..]),
+            Stored::Turned(vectors) => size_of_val(&vectors[..]),
+        }
     }
 
     /// How near every row of `x` is to every vector: `[rows, vectors]`.
@@ -76,23 +103,37 @@ impl Vectors {
     /// # Errors
     /// If that is too much for one tensor.
     pub fn near(&self, x: &[f32], rows: usize) -> Result<Vec<f32>, OpError> {
-        let mut out = vec![0.0f32; volume(&[rows, self.count()], size_of::<f32>())?];
+        let mut out = vec![0.0f32; volume(&[rows, self.count], size_of::<f32>())?];
+        match &self.stored {
+            Stored::Turned(vectors) => self.distances(vectors, x, &mut out),
+            Stored::Product(product, constants) => product.run(x, self.factor(), constants, &mut out),
+        }
         match self.nearness {
-            Nearness::Linear => self.product.run(x, 1.0, &[0.0], &mut out),
-            Nearness::Poly { gamma, coef0, degree } => {
-                self.product.run(x, gamma, &[coef0], &mut out);
-                out.iter_mut().for_each(|y| *y = power(*y, degree));
-            }
-            Nearness::Sigmoid { gamma, coef0 } => {
-                self.product.run(x, gamma, &[coef0], &mut out);
-                out.iter_mut().for_each(|y| *y = y.tanh());
-            }
-            Nearness::Rbf { gamma } => {
-                self.product.squared_distances(x, &mut out);
-                out.iter_mut().for_each(|y| *y = (-gamma * *y).exp());
-            }
+            Nearness::Linear => {}
+            Nearness::Poly { degree, .. } => out.iter_mut().for_each(|y| *y = power(*y, degree)),
+            Nearness::Sigmoid { .. } => activate(Activation::Tanh, &mut out),
+            Nearness::Rbf { gamma } => out.iter_mut().for_each(|y| *y = (-gamma * *y).exp()),
         }
         Ok(out)
+    }
+
+    fn factor(&self) -> f32 {
+        match self.nearness {
+            Nearness::Linear | Nearness::Rbf { .. } => 1.0,
+            Nearness::Poly { gamma, .. } | Nearness::Sigmoid { gamma, .. } => gamma,
+        }
+    }
+
+    /// Squared distances, added up column by column without fusing: onnxruntime compiles this loop for any processor.
+    fn distances(&self, vectors: &[f32], x: &[f32], out: &mut [f32]) {
+        for (row, out) in x.chunks_exact(self.columns).zip(out.chunks_exact_mut(self.count)) {
+            for (x, vectors) in row.iter().zip(vectors.chunks_exact(self.count)) {
+                for (sum, v) in out.iter_mut().zip(vectors) {
+                    let difference = x - v;
+                    *sum += difference * difference;
+                }
+            }
+        }
     }
 }
 

@@ -33,7 +33,10 @@ const CLASSES_MAX: usize = 65_535;
 #[derive(Debug)]
 enum Mode {
     /// One weight vector a class.
-    Linear { weights: Product, rho: f32 },
+    Linear {
+        weights: Product,
+        rho: Vec<f32>,
+    },
     Votes(Votes),
 }
 
@@ -74,16 +77,20 @@ impl Kernel for SvmClassifier {
         }
         let x = floats(tensor)?;
         let (chosen, scores) = match &self.mode {
-            Mode::Linear { weights, rho } => self.linear(weights, *rho, &x, rows)?,
+            Mode::Linear { weights, rho } => self.linear(weights, rho, &x, rows)?,
             Mode::Votes(votes) => self.votes(votes, &x, rows)?,
         };
-        let label = if self.wants_label {
-            labels::tensor(&self.labels, chosen.into_iter())?.into()
-        } else {
-            Value::Absent
-        };
+        let label =
+            if self.wants_label { labels::tensor(&self.labels, chosen.into_iter())?.into() } else { Value::Absent };
         let width = self.width();
         Ok(smallvec![label, Tensor::new(&[rows, width], scores)?.into()])
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.mode {
+            Mode::Linear { weights, .. } => weights.bytes(),
+            Mode::Votes(votes) => votes.vectors.bytes() + size_of_val(&votes.coefficients[..]),
+        }
     }
 
     fn parameters(&self) -> usize {
@@ -99,15 +106,27 @@ impl SvmClassifier {
     fn width(&self) -> usize {
         let classes = self.labels.len();
         match self.mode {
-            Mode::Votes(_) if !self.has_probabilities => if classes > 2 { pairs(classes) } else { 2 },
+            Mode::Votes(_) if !self.has_probabilities => {
+                if classes > 2 {
+                    pairs(classes)
+                } else {
+                    2
+                }
+            }
             _ => classes,
         }
     }
 
-    fn linear(&self, weights: &Product, rho: f32, x: &[f32], rows: usize) -> Result<(Vec<usize>, Vec<f32>), OpError> {
+    fn linear(
+        &self,
+        weights: &Product,
+        rho: &[f32],
+        x: &[f32],
+        rows: usize,
+    ) -> Result<(Vec<usize>, Vec<f32>), OpError> {
         let classes = weights.outputs();
         let mut scores = vec![0.0; volume(&[rows, classes], size_of::<f32>())?];
-        weights.run(x, 1.0, &[rho], &mut scores);
+        weights.run(x, 1.0, rho, &mut scores);
         let mut chosen = Vec::with_capacity(rows);
         for row in scores.chunks_exact_mut(classes) {
             let best = labels::argmax(row);
@@ -230,10 +249,7 @@ fn svm_classifier(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let per_class = attributes.ints("vectors_per_class")?.unwrap_or_default();
     let mode = if per_class.iter().all(|n| *n == 0) {
         let rho = rho.first().copied().ok_or_else(|| missing("rho"))?;
-        if coefficients.is_empty() || coefficients.len() % classes != 0 {
-            bad!("{} coefficients cannot make {classes} classes", coefficients.len());
-        }
-        Mode::Linear { weights: Product::new(coefficients, classes, coefficients.len() / classes), rho }
+        Mode::Linear { weights: Product::new(coefficients, classes)?, rho: vec![rho; classes] }
     } else {
         Mode::Votes(votes(attributes, per_class, coefficients, rho, classes)?)
     };

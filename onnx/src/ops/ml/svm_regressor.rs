@@ -48,6 +48,10 @@ impl Kernel for SvmRegressor {
         Ok(one(Tensor::new(&[rows, 1], y)?))
     }
 
+    fn bytes(&self) -> usize {
+        self.vectors.as_ref().map_or(0, Vectors::bytes) + self.coefficients.bytes()
+    }
+
     fn parameters(&self) -> usize {
         self.vectors.as_ref().map_or(0, Vectors::parameters) + self.coefficients.parameters() + 1
     }
@@ -63,9 +67,6 @@ fn svm_regressor(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
         Ok(count) if count == coefficients.len() => Some(Vectors::read(attributes, count)?),
         Ok(count) => bad!("{} coefficients for {count} support vectors", coefficients.len()),
     };
-    if coefficients.is_empty() {
-        bad!("attribute `coefficients` is empty");
-    }
-    let coefficients = Product::new(coefficients, 1, coefficients.len());
+    let coefficients = Product::new(coefficients, 1)?;
     Ok(Box::new(SvmRegressor { vectors, coefficients, rho, one_class: attributes.flag("one_class", false)? }))
 }
