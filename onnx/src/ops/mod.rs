@@ -3,8 +3,21 @@
 pub mod layout;
 pub mod ml;
 pub mod plain;
+pub mod shape;
 
 use crate::registry::Operator;
 
 /// Every family. One line each, in alphabetical order.
-pub const FAMILIES: &[&[Operator]] = &[plain::OPERATORS];
+pub const FAMILIES: &[&[Operator]] = &[
+    plain::OPERATORS,
+    shape::arg::OPERATORS,
+    shape::cast::OPERATORS,
+    shape::concat::OPERATORS,
+    shape::gather::OPERATORS,
+    shape::repeat::OPERATORS,
+    shape::reshape::OPERATORS,
+    shape::select::OPERATORS,
+    shape::slice::OPERATORS,
+    shape::topk::OPERATORS,
+    shape::transpose::OPERATORS,
+];
