@@ -284,18 +284,7 @@ mod tests {
         let u32s = vec![127, 128, 4294967167, 300, 70000, 2147483648, 2147483648, 0, 0, 0];
         assert_eq!(from_floats(&wild, ElementType::U32), Elements::U32(u32s));
         let (top, minus) = (1 << 63, (-129i64) as u64);
-        let u64s = vec![
-            127,
-            128,
-            minus,
-            300,
-            70000,
-            1 << 31,
-            u64::MAX - (1 << 31) + 1,
-            9300000300729368576,
-            top,
-            0,
-        ];
+        let u64s = vec![127, 128, minus, 300, 70000, 1 << 31, u64::MAX - (1 << 31) + 1, 9300000300729368576, top, 0];
         assert_eq!(from_floats(&wild, ElementType::U64), Elements::U64(u64s));
     }
 

@@ -58,7 +58,8 @@ pub fn join(all: &[&Tensor], axis: i64) -> Result<Tensor, OpError> {
     shape[axis] = 0;
     let mut parts: Vec<&Tensor> = Vec::with_capacity(all.len());
     for tensor in all.iter().copied().filter(|t| !t.is_empty() || filled.is_none()) {
-        let alike = tensor.rank() == shape.len() && (0..shape.len()).all(|i| i == axis || tensor.shape()[i] == shape[i]);
+        let alike =
+            tensor.rank() == shape.len() && (0..shape.len()).all(|i| i == axis || tensor.shape()[i] == shape[i]);
         if !alike {
             bad!("{} and {} cannot be joined on the axis {axis}", show(first.shape()), show(tensor.shape()));
         }
@@ -146,9 +147,9 @@ impl Split {
         let mut sizes = vec![size; count];
         if let Some(last) = sizes.last_mut() {
             let before = size * (count - 1);
-            *last = len.checked_sub(before).ok_or_else(|| {
-                OpError::bad(format!("an axis of {len} is too short for {count} parts of {size}"))
-            })?;
+            *last = len
+                .checked_sub(before)
+                .ok_or_else(|| OpError::bad(format!("an axis of {len} is too short for {count} parts of {size}")))?;
         }
         Ok(sizes)
     }

@@ -16,11 +16,8 @@ use crate::tensor::volume;
 use crate::value::Values;
 use crate::value::one;
 
-pub const OPERATORS: &[Operator] = &[
-    Operator::own("Compress", compress),
-    Operator::own("NonZero", non_zero),
-    Operator::shared("Where", where_),
-];
+pub const OPERATORS: &[Operator] =
+    &[Operator::own("Compress", compress), Operator::own("NonZero", non_zero), Operator::shared("Where", where_)];
 
 #[derive(Debug)]
 struct Where;
@@ -163,7 +160,10 @@ mod tests {
         let mixed = vec![flags.clone(), flags.clone(), Tensor::scalar(9i64)];
         assert!(run(&Where, mixed).is_err());
         let plain = Tensor::new(&[2, 1], vec![1f32, f32::NAN]).unwrap();
-        assert_eq!(run(&Where, vec![flags, plain.clone(), Tensor::zeros::<f32>(&[2, 1]).unwrap()]).unwrap().slice(), Ok(&[1f32, 0.0][..]));
+        assert_eq!(
+            run(&Where, vec![flags, plain.clone(), Tensor::zeros::<f32>(&[2, 1]).unwrap()]).unwrap().slice(),
+            Ok(&[1f32, 0.0][..])
+        );
     }
 
     #[test]

@@ -69,6 +69,8 @@ struct Blocks {
 #[derive(Debug, Clone, Copy)]
 enum Way {
     ToDepth,
+    /// As [`Way::ToDepth`], with the channels outermost (CRD).
+    ToDepthColumnFirst,
     /// Channels hold block rows, block columns, then channels (DCR).
     ToSpaceDepthFirst,
     /// Channels hold channels, then block rows, block columns (CRD).
@@ -83,7 +85,7 @@ impl Kernel for Blocks {
         };
         let b = self.size;
         let fits = match self.way {
-            Way::ToDepth => h % b == 0 && w % b == 0,
+            Way::ToDepth | Way::ToDepthColumnFirst => h % b == 0 && w % b == 0,
             _ => b.checked_mul(b).is_some_and(|all| c % all == 0),
         };
         if !fits {
@@ -91,6 +93,7 @@ impl Kernel for Blocks {
         }
         let (split, order, shape) = match self.way {
             Way::ToDepth => ([n, c, h / b, b, w / b, b], [0, 3, 5, 1, 2, 4], [n, c * b * b, h / b, w / b]),
+            Way::ToDepthColumnFirst => ([n, c, h / b, b, w / b, b], [0, 1, 3, 5, 2, 4], [n, c * b * b, h / b, w / b]),
             Way::ToSpaceDepthFirst => ([n, b, b, c / b / b, h, w], [0, 3, 4, 1, 5, 2], [n, c / b / b, h * b, w * b]),
             Way::ToSpaceColumnFirst => ([n, c / b / b, b, b, h, w], [0, 1, 4, 2, 5, 3], [n, c / b / b, h * b, w * b]),
         };
@@ -116,7 +119,12 @@ fn depth_to_space(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 }
 
 fn space_to_depth(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    Ok(Box::new(Blocks { size: block_size(build)?, way: Way::ToDepth }))
+    let way = match build.node.attributes.text_or("mode", "DCR")? {
+        "DCR" => Way::ToDepth,
+        "CRD" => Way::ToDepthColumnFirst,
+        other => bad!("the mode {other} does not exist"),
+    };
+    Ok(Box::new(Blocks { size: block_size(build)?, way }))
 }
 
 #[cfg(test)]
