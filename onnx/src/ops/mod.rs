@@ -7,6 +7,7 @@ pub mod nets;
 pub mod plain;
 pub mod refused;
 pub mod text;
+pub mod shape;
 
 use crate::registry::Operator;
 
@@ -50,4 +51,15 @@ pub const FAMILIES: &[&[Operator]] = &[
     text::string_split::OPERATORS,
     text::tfidf_vectorizer::OPERATORS,
     text::tokenizer::OPERATORS,
+    plain::OPERATORS,
+    shape::arg::OPERATORS,
+    shape::cast::OPERATORS,
+    shape::concat::OPERATORS,
+    shape::gather::OPERATORS,
+    shape::repeat::OPERATORS,
+    shape::reshape::OPERATORS,
+    shape::select::OPERATORS,
+    shape::slice::OPERATORS,
+    shape::topk::OPERATORS,
+    shape::transpose::OPERATORS,
 ];
