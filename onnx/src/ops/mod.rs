@@ -2,6 +2,7 @@
 
 pub mod dense;
 pub mod layout;
+pub mod math;
 pub mod ml;
 pub mod nets;
 pub mod plain;
@@ -62,4 +63,11 @@ pub const FAMILIES: &[&[Operator]] = &[
     shape::slice::OPERATORS,
     shape::topk::OPERATORS,
     shape::transpose::OPERATORS,
+    math::arithmetic::OPERATORS,
+    math::compare::OPERATORS,
+    math::logic::OPERATORS,
+    math::reduce::OPERATORS,
+    math::softmax::OPERATORS,
+    math::unary::OPERATORS,
+    plain::OPERATORS,
 ];
