@@ -1,5 +1,6 @@
 //! Kernels, one operator or close family a file; each file lists its operators for the registry.
 
+pub mod dense;
 pub mod ml;
 pub mod nets;
 pub mod plain;
@@ -8,6 +9,9 @@ use crate::registry::Operator;
 
 /// Every family. One line each, in alphabetical order.
 pub const FAMILIES: &[&[Operator]] = &[
+    dense::gemm::OPERATORS,
+    dense::layer::OPERATORS,
+    dense::matmul::OPERATORS,
     nets::conv::OPERATORS,
     nets::conv_integer::OPERATORS,
     nets::conv_transpose::OPERATORS,
@@ -15,6 +19,7 @@ pub const FAMILIES: &[&[Operator]] = &[
     nets::pool::OPERATORS,
     nets::pool_global::OPERATORS,
     nets::recurrent::OPERATORS,
+    nets::resize::OPERATORS,
     nets::unpool::OPERATORS,
     plain::OPERATORS,
 ];
