@@ -40,6 +40,7 @@ pub const FAMILIES: &[&[Operator]] = &[
     nets::pool::OPERATORS,
     nets::pool_global::OPERATORS,
     nets::recurrent::OPERATORS,
+    nets::resize::OPERATORS,
     nets::unpool::OPERATORS,
     ml::tree_ensemble::OPERATORS,
     ml::tree_ensemble_classifier::OPERATORS,
