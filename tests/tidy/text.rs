@@ -15,6 +15,11 @@ pub const UNSAFE: &[(&str, &str)] = &[
         "adapters::kafka::native",
         "calls of librdkafka that rdkafka does not wrap, or wraps with a panic on foreign bytes",
     ),
+    ("onnx::dense::simd", "vector instructions, chosen by what the processor has; lengths are checked at the door"),
+    ("onnx::dense::simd::lanes", "the vector instructions themselves"),
+    ("onnx::dense::simd::tile", "the inner loops over panels whose lengths the caller has checked"),
+    ("onnx::trees::fast::blocks", "vector instructions, chosen by what the processor has"),
+    ("onnx::trees::fast::flat", "the walk of a tree, whose indices are checked once, when it is laid out"),
 ];
 
 const REMINDERS: [&str; 4] = ["TODO", "FIXME", "XXX", "HACK"];
