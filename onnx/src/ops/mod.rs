@@ -7,13 +7,22 @@ pub mod ml;
 pub mod nets;
 pub mod plain;
 pub mod refused;
-pub mod text;
 pub mod shape;
+pub mod text;
 
 use crate::registry::Operator;
 
 /// Every family. One line each, in alphabetical order.
 pub const FAMILIES: &[&[Operator]] = &[
+    dense::gemm::OPERATORS,
+    dense::layer::OPERATORS,
+    dense::matmul::OPERATORS,
+    math::arithmetic::OPERATORS,
+    math::compare::OPERATORS,
+    math::logic::OPERATORS,
+    math::reduce::OPERATORS,
+    math::softmax::OPERATORS,
+    math::unary::OPERATORS,
     ml::array_feature_extractor::OPERATORS,
     ml::binarizer::OPERATORS,
     ml::cast_map::OPERATORS,
@@ -29,10 +38,10 @@ pub const FAMILIES: &[&[Operator]] = &[
     ml::scaler::OPERATORS,
     ml::svm_classifier::OPERATORS,
     ml::svm_regressor::OPERATORS,
+    ml::tree_ensemble::OPERATORS,
+    ml::tree_ensemble_classifier::OPERATORS,
+    ml::tree_ensemble_regressor::OPERATORS,
     ml::zip_map::OPERATORS,
-    dense::gemm::OPERATORS,
-    dense::layer::OPERATORS,
-    dense::matmul::OPERATORS,
     nets::conv::OPERATORS,
     nets::conv_integer::OPERATORS,
     nets::conv_transpose::OPERATORS,
@@ -42,17 +51,6 @@ pub const FAMILIES: &[&[Operator]] = &[
     nets::recurrent::OPERATORS,
     nets::resize::OPERATORS,
     nets::unpool::OPERATORS,
-    ml::tree_ensemble::OPERATORS,
-    ml::tree_ensemble_classifier::OPERATORS,
-    ml::tree_ensemble_regressor::OPERATORS,
-    plain::OPERATORS,
-    text::murmur_hash::OPERATORS,
-    text::regex_full_match::OPERATORS,
-    text::string_concat::OPERATORS,
-    text::string_normalizer::OPERATORS,
-    text::string_split::OPERATORS,
-    text::tfidf_vectorizer::OPERATORS,
-    text::tokenizer::OPERATORS,
     plain::OPERATORS,
     shape::arg::OPERATORS,
     shape::cast::OPERATORS,
@@ -64,11 +62,11 @@ pub const FAMILIES: &[&[Operator]] = &[
     shape::slice::OPERATORS,
     shape::topk::OPERATORS,
     shape::transpose::OPERATORS,
-    math::arithmetic::OPERATORS,
-    math::compare::OPERATORS,
-    math::logic::OPERATORS,
-    math::reduce::OPERATORS,
-    math::softmax::OPERATORS,
-    math::unary::OPERATORS,
-    plain::OPERATORS,
+    text::murmur_hash::OPERATORS,
+    text::regex_full_match::OPERATORS,
+    text::string_concat::OPERATORS,
+    text::string_normalizer::OPERATORS,
+    text::string_split::OPERATORS,
+    text::tfidf_vectorizer::OPERATORS,
+    text::tokenizer::OPERATORS,
 ];
