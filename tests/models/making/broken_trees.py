@@ -88,7 +88,7 @@ def chain(depth):
     return g.model("chain", ["x:f:n,4"], ["y:f:n,1"], 17, 3)
 
 
-bad("tree_chain", "a tree 3,000 nodes deep", ("TreeEnsembleRegressor", "deep", "depth"), chain(3000), ROW, harmless=True)
+bad("tree_chain", "a tree 1,500 nodes deep", ("TreeEnsembleRegressor", "deep", "depth"), chain(1500), ROW, harmless=True)
 FIVE = dict(
     n_targets=1, tree_roots=[0], nodes_featureids=[0, 1], nodes_modes=nh.from_array(np.zeros(2, np.uint8)), nodes_splits=nh.from_array(np.ones(2, np.float32)),
     nodes_truenodeids=[1, 0], nodes_trueleafs=[0, 1], nodes_falsenodeids=[0, 1], nodes_falseleafs=[1, 1], leaf_targetids=[0, 0],
