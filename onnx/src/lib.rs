@@ -1,6 +1,7 @@
 //! Runs exported ONNX models on tensors: graphs are read, checked and planned here; who calls decides what the rows mean.
 #![deny(unsafe_code)]
 
+pub mod dense;
 pub mod engine;
 #[cfg(feature = "onnxruntime")]
 pub mod engine_ort;
@@ -17,4 +18,5 @@ pub mod registry;
 pub mod segment;
 pub mod session;
 pub mod tensor;
+pub mod trees;
 pub mod value;
