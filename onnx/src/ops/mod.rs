@@ -1,5 +1,6 @@
 //! Kernels, one operator or close family a file; each file lists its operators for the registry.
 
+pub mod control;
 pub mod dense;
 pub mod layout;
 pub mod math;
@@ -7,13 +8,28 @@ pub mod ml;
 pub mod nets;
 pub mod plain;
 pub mod refused;
-pub mod text;
 pub mod shape;
+pub mod text;
 
 use crate::registry::Operator;
 
 /// Every family. One line each, in alphabetical order.
 pub const FAMILIES: &[&[Operator]] = &[
+    control::branch::OPERATORS,
+    control::optional::OPERATORS,
+    control::repeat::OPERATORS,
+    control::scan::OPERATORS,
+    control::sequence::OPERATORS,
+    control::sequence_map::OPERATORS,
+    dense::gemm::OPERATORS,
+    dense::layer::OPERATORS,
+    dense::matmul::OPERATORS,
+    math::arithmetic::OPERATORS,
+    math::compare::OPERATORS,
+    math::logic::OPERATORS,
+    math::reduce::OPERATORS,
+    math::softmax::OPERATORS,
+    math::unary::OPERATORS,
     ml::array_feature_extractor::OPERATORS,
     ml::binarizer::OPERATORS,
     ml::cast_map::OPERATORS,
@@ -29,10 +45,10 @@ pub const FAMILIES: &[&[Operator]] = &[
     ml::scaler::OPERATORS,
     ml::svm_classifier::OPERATORS,
     ml::svm_regressor::OPERATORS,
+    ml::tree_ensemble::OPERATORS,
+    ml::tree_ensemble_classifier::OPERATORS,
+    ml::tree_ensemble_regressor::OPERATORS,
     ml::zip_map::OPERATORS,
-    dense::gemm::OPERATORS,
-    dense::layer::OPERATORS,
-    dense::matmul::OPERATORS,
     nets::conv::OPERATORS,
     nets::conv_integer::OPERATORS,
     nets::conv_transpose::OPERATORS,
@@ -42,17 +58,6 @@ pub const FAMILIES: &[&[Operator]] = &[
     nets::recurrent::OPERATORS,
     nets::resize::OPERATORS,
     nets::unpool::OPERATORS,
-    ml::tree_ensemble::OPERATORS,
-    ml::tree_ensemble_classifier::OPERATORS,
-    ml::tree_ensemble_regressor::OPERATORS,
-    plain::OPERATORS,
-    text::murmur_hash::OPERATORS,
-    text::regex_full_match::OPERATORS,
-    text::string_concat::OPERATORS,
-    text::string_normalizer::OPERATORS,
-    text::string_split::OPERATORS,
-    text::tfidf_vectorizer::OPERATORS,
-    text::tokenizer::OPERATORS,
     plain::OPERATORS,
     shape::arg::OPERATORS,
     shape::cast::OPERATORS,
@@ -70,11 +75,11 @@ pub const FAMILIES: &[&[Operator]] = &[
     shape::topk::OPERATORS,
     shape::transpose::OPERATORS,
     shape::unique::OPERATORS,
-    math::arithmetic::OPERATORS,
-    math::compare::OPERATORS,
-    math::logic::OPERATORS,
-    math::reduce::OPERATORS,
-    math::softmax::OPERATORS,
-    math::unary::OPERATORS,
-    plain::OPERATORS,
+    text::murmur_hash::OPERATORS,
+    text::regex_full_match::OPERATORS,
+    text::string_concat::OPERATORS,
+    text::string_normalizer::OPERATORS,
+    text::string_split::OPERATORS,
+    text::tfidf_vectorizer::OPERATORS,
+    text::tokenizer::OPERATORS,
 ];
