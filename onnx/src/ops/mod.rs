@@ -1,5 +1,6 @@
 //! Kernels, one operator or close family a file; each file lists its operators for the registry.
 
+pub mod control;
 pub mod dense;
 pub mod layout;
 pub mod math;
@@ -14,6 +15,12 @@ use crate::registry::Operator;
 
 /// Every family. One line each, in alphabetical order.
 pub const FAMILIES: &[&[Operator]] = &[
+    control::branch::OPERATORS,
+    control::optional::OPERATORS,
+    control::repeat::OPERATORS,
+    control::scan::OPERATORS,
+    control::sequence::OPERATORS,
+    control::sequence_map::OPERATORS,
     dense::gemm::OPERATORS,
     dense::layer::OPERATORS,
     dense::matmul::OPERATORS,
@@ -58,10 +65,19 @@ pub const FAMILIES: &[&[Operator]] = &[
     shape::gather::OPERATORS,
     shape::repeat::OPERATORS,
     shape::reshape::OPERATORS,
+    shape::cumulate::OPERATORS,
+    shape::fill::OPERATORS,
+    shape::gather::OPERATORS,
+    shape::pad::OPERATORS,
+    shape::repeat::OPERATORS,
+    shape::reshape::OPERATORS,
+    shape::reverse::OPERATORS,
+    shape::scatter::OPERATORS,
     shape::select::OPERATORS,
     shape::slice::OPERATORS,
     shape::topk::OPERATORS,
     shape::transpose::OPERATORS,
+    shape::unique::OPERATORS,
     text::murmur_hash::OPERATORS,
     text::regex_full_match::OPERATORS,
     text::string_concat::OPERATORS,
