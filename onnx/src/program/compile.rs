@@ -1,4 +1,4 @@
-//! From a graph to a program: unused nodes go, constants are computed, kernels are built.
+//! From a graph to a program: unused nodes go, constants are computed, kernels are built, tract gets its segments.
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -15,10 +15,14 @@ use crate::kernel::Build;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
 use crate::kernel::Subprogram;
+use crate::ops::refused;
 use crate::program::Program;
 use crate::program::Source;
 use crate::program::Step;
+use crate::program::group;
 use crate::registry;
+use crate::registry::By;
+use crate::segment::plan::knows;
 use crate::tensor::Tensor;
 use crate::value::Value;
 
@@ -31,11 +35,24 @@ impl Program {
     /// # Errors
     /// If an operator is not supported, a node is broken, or an output does not exist.
     pub fn compile(graph: &Graph, outputs: &[Port]) -> Result<Program, LoadError> {
-        let mut compiler = Compiler::new(graph.inputs.iter().map(|p| p.name.clone()));
-        compiler.constants(graph);
-        compiler.nodes(graph, outputs)?;
-        compiler.finish(graph.inputs.clone(), outputs)
+        compile(graph, graph.inputs.clone(), outputs, true)
     }
+
+    /// As [`Program::compile`], without tract.
+    ///
+    /// # Errors
+    /// As there, and if only tract has an operator.
+    pub fn compile_own(graph: &Graph, outputs: &[Port]) -> Result<Program, LoadError> {
+        compile(graph, graph.inputs.clone(), outputs, false)
+    }
+}
+
+fn compile(graph: &Graph, inputs: Vec<Port>, outputs: &[Port], tract: bool) -> Result<Program, LoadError> {
+    let mut compiler = Compiler::new(&inputs, tract);
+    compiler.constants(graph);
+    let planned = compiler.plan(graph, outputs)?;
+    let steps = group::steps(planned, outputs)?;
+    compiler.finish(steps, inputs, outputs)
 }
 
 /// Compiles a subgraph; what it reads from outside become inputs behind its own.
@@ -43,22 +60,32 @@ fn subprogram(graph: &Graph) -> Result<Subprogram, LoadError> {
     let captures = captures(graph);
     let mut inputs = graph.inputs.clone();
     inputs.extend(captures.iter().map(|name| Port { name: name.clone(), kind: Default::default() }));
-    let mut compiler = Compiler::new(inputs.iter().map(|p| p.name.clone()));
-    compiler.constants(graph);
-    compiler.nodes(graph, &graph.outputs)?;
-    Ok(Subprogram { program: compiler.finish(inputs, &graph.outputs)?, captures })
+    Ok(Subprogram { program: compile(graph, inputs, &graph.outputs, true)?, captures })
+}
+
+/// A node with what may run it, before neighbours are joined to segments.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub node: Node,
+    pub inputs: Vec<Source>,
+    pub outputs: Vec<Option<usize>>,
+    /// This crate's kernel, or why there is none.
+    pub kernel: Result<Box<dyn Kernel>, LoadError>,
+    pub by: By,
+    /// Whether tract has the operator.
+    pub tract: bool,
 }
 
 struct Compiler {
     known: HashMap<String, Source>,
-    steps: Vec<Step>,
     slots: usize,
+    tract: bool,
 }
 
 impl Compiler {
-    fn new(inputs: impl Iterator<Item = String>) -> Compiler {
-        let known: HashMap<_, _> = inputs.enumerate().map(|(i, name)| (name, Source::Slot(i))).collect();
-        Compiler { slots: known.len(), known, steps: vec![] }
+    fn new(inputs: &[Port], tract: bool) -> Compiler {
+        let known: HashMap<_, _> = inputs.iter().enumerate().map(|(i, p)| (p.name.clone(), Source::Slot(i))).collect();
+        Compiler { slots: inputs.len(), known, tract }
     }
 
     fn constants(&mut self, graph: &Graph) {
@@ -66,8 +93,9 @@ impl Compiler {
         self.known.extend(constants.map(|(name, t)| (name.clone(), Source::Constant(t.clone()))));
     }
 
-    fn nodes(&mut self, graph: &Graph, outputs: &[Port]) -> Result<(), LoadError> {
+    fn plan(&mut self, graph: &Graph, outputs: &[Port]) -> Result<Vec<Planned>, LoadError> {
         let needed = needed(graph, outputs);
+        let mut planned = vec![];
         for node in &graph.nodes {
             if !node.outputs.iter().any(|o| needed.contains(o.as_str())) {
                 continue;
@@ -78,22 +106,31 @@ impl Compiler {
                     output.clear();
                 }
             }
-            self.node(&node)?;
+            planned.extend(self.node(node)?);
         }
-        Ok(())
+        Ok(planned)
     }
 
-    fn node(&mut self, node: &Node) -> Result<(), LoadError> {
+    /// `None` if the node is computed now.
+    fn node(&mut self, node: Node) -> Result<Option<Planned>, LoadError> {
         let mut inputs = node.inputs.iter().map(|n| self.source(n)).collect::<Result<Vec<_>, _>>()?;
         let constants: Vec<Option<Arc<Tensor>>> =
             inputs.iter().map(|s| if let Source::Constant(t) = s { Some(t.clone()) } else { None }).collect();
-        let build = Build { node, constants: &constants, compile: &subprogram };
-        let kernel = build_kernel(&build)?;
-        for name in kernel.captures() {
-            inputs.push(self.source(name)?);
-        }
-        if self.fold(node, &*kernel, &inputs) {
-            return Ok(());
+        let operator = registry::find(&node.domain, &node.op_type);
+        let by = operator.map_or(By::Own, |o| o.by);
+        let tract = self.tract && by != By::Own && node.domain.is_empty() && knows(&node.op_type);
+        let kernel = kernel(&Build { node: &node, constants: &constants, compile: &subprogram });
+        let kernel = match kernel {
+            Err(error) if !tract => return Err(error),
+            kernel => kernel,
+        };
+        if let Ok(kernel) = &kernel {
+            for name in kernel.captures() {
+                inputs.push(self.source(name)?);
+            }
+            if self.fold(&node, &**kernel, &inputs) {
+                return Ok(None);
+            }
         }
         let mut outputs = vec![];
         for name in &node.outputs {
@@ -103,8 +140,7 @@ impl Compiler {
                 self.slots - 1
             }));
         }
-        self.steps.push(Step { kernel, operator: node.operator(), node: node.title(), inputs, outputs });
-        Ok(())
+        Ok(Some(Planned { node, inputs, outputs, kernel, by, tract }))
     }
 
     fn source(&self, name: &str) -> Result<Source, LoadError> {
@@ -134,11 +170,11 @@ impl Compiler {
         true
     }
 
-    fn finish(mut self, inputs: Vec<Port>, outputs: &[Port]) -> Result<Program, LoadError> {
+    fn finish(self, mut steps: Vec<Step>, inputs: Vec<Port>, outputs: &[Port]) -> Result<Program, LoadError> {
         let mut results = outputs.iter().map(|p| self.source(&p.name)).collect::<Result<Vec<_>, _>>()?;
         let mut seen = BTreeSet::new();
-        let steps = self.steps.iter_mut().rev().flat_map(|s| s.inputs.iter_mut().rev());
-        for source in results.iter_mut().rev().chain(steps) {
+        let read = steps.iter_mut().rev().flat_map(|s| s.inputs.iter_mut().rev());
+        for source in results.iter_mut().rev().chain(read) {
             if let Source::Slot(i) = *source
                 && seen.insert(i)
             {
@@ -146,30 +182,25 @@ impl Compiler {
             }
         }
         let mut constants: HashMap<*const Tensor, usize> = HashMap::new();
-        for source in self.steps.iter().flat_map(|s| &s.inputs) {
+        for source in steps.iter().flat_map(|s| &s.inputs) {
             if let Source::Constant(t) = source {
                 constants.insert(Arc::as_ptr(t), t.len());
             }
         }
-        Ok(Program {
-            inputs,
-            outputs: outputs.to_vec(),
-            steps: self.steps,
-            results,
-            slots: self.slots,
-            constants: constants.values().sum(),
-        })
+        let constants = constants.values().sum();
+        Ok(Program { inputs, outputs: outputs.to_vec(), steps, results, slots: self.slots, constants })
     }
 }
 
-fn build_kernel(build: &Build<'_>) -> Result<Box<dyn Kernel>, LoadError> {
+fn kernel(build: &Build<'_>) -> Result<Box<dyn Kernel>, LoadError> {
     let node = build.node;
     let unsupported = |why: String| LoadError::Unsupported { operator: node.operator(), node: node.title(), why };
     let Some(operator) = registry::find(&node.domain, &node.op_type) else {
-        return Err(unsupported("it is not known here".into()));
+        let why = refused::reason(&node.domain, &node.op_type).unwrap_or("it is not known here");
+        return Err(unsupported(why.into()));
     };
     let Some(builder) = operator.build else {
-        return Err(unsupported("nobody runs it here".into()));
+        return Err(unsupported("only tract has it, and does not take it here".into()));
     };
     builder(build).map_err(|source| match source {
         OpError::Unsupported(why) => unsupported(why),
@@ -178,7 +209,7 @@ fn build_kernel(build: &Build<'_>) -> Result<Box<dyn Kernel>, LoadError> {
 }
 
 /// Names of all values that the outputs depend on.
-fn needed<'a>(graph: &'a Graph, outputs: &'a [Port]) -> BTreeSet<String> {
+fn needed(graph: &Graph, outputs: &[Port]) -> BTreeSet<String> {
     let mut needed: BTreeSet<String> = outputs.iter().map(|p| p.name.clone()).collect();
     for node in graph.nodes.iter().rev() {
         if node.outputs.iter().any(|o| needed.contains(o)) {
