@@ -11,5 +11,6 @@ pub mod pool_global;
 pub mod product;
 pub mod real;
 pub mod recurrent;
+pub mod resize;
 pub mod unpool;
 pub mod window;

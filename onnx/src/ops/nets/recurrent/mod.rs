@@ -11,8 +11,6 @@ use crate::kernel::Build;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
 use crate::ops::nets::activation::Activation;
-use crate::ops::nets::product::Left;
-use crate::ops::nets::product::multiply;
 use crate::ops::nets::real::Real;
 use crate::ops::nets::real::by_float;
 use crate::ops::nets::recurrent::cells::Cell;
@@ -262,7 +260,7 @@ fn project<T: Real>(cell: &Cell<'_, T>, sizes: &Sizes, x: &[T]) -> Vec<T> {
             row.copy_from_slice(&bias);
         }
     }
-    multiply(&Left::pack(x, sizes.steps * sizes.batch, sizes.input), &cell.weights.input, &mut projected, rows);
+    T::multiply_by(x, &cell.weights.input, &mut projected);
     projected
 }
 
