@@ -2,10 +2,13 @@
 
 pub mod dense;
 pub mod layout;
+pub mod math;
 pub mod ml;
 pub mod nets;
 pub mod plain;
+pub mod refused;
 pub mod text;
+pub mod shape;
 
 use crate::registry::Operator;
 
@@ -37,7 +40,11 @@ pub const FAMILIES: &[&[Operator]] = &[
     nets::pool::OPERATORS,
     nets::pool_global::OPERATORS,
     nets::recurrent::OPERATORS,
+    nets::resize::OPERATORS,
     nets::unpool::OPERATORS,
+    ml::tree_ensemble::OPERATORS,
+    ml::tree_ensemble_classifier::OPERATORS,
+    ml::tree_ensemble_regressor::OPERATORS,
     plain::OPERATORS,
     text::murmur_hash::OPERATORS,
     text::regex_full_match::OPERATORS,
@@ -46,4 +53,22 @@ pub const FAMILIES: &[&[Operator]] = &[
     text::string_split::OPERATORS,
     text::tfidf_vectorizer::OPERATORS,
     text::tokenizer::OPERATORS,
+    plain::OPERATORS,
+    shape::arg::OPERATORS,
+    shape::cast::OPERATORS,
+    shape::concat::OPERATORS,
+    shape::gather::OPERATORS,
+    shape::repeat::OPERATORS,
+    shape::reshape::OPERATORS,
+    shape::select::OPERATORS,
+    shape::slice::OPERATORS,
+    shape::topk::OPERATORS,
+    shape::transpose::OPERATORS,
+    math::arithmetic::OPERATORS,
+    math::compare::OPERATORS,
+    math::logic::OPERATORS,
+    math::reduce::OPERATORS,
+    math::softmax::OPERATORS,
+    math::unary::OPERATORS,
+    plain::OPERATORS,
 ];

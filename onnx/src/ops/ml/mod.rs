@@ -1,5 +1,9 @@
 //! Operators of `ai.onnx.ml`.
 
+pub mod tree_ensemble;
+pub mod tree_ensemble_classifier;
+pub mod tree_ensemble_regressor;
+pub mod tree_parts;
 pub mod array_feature_extractor;
 pub mod binarizer;
 pub mod cast_map;
