@@ -42,7 +42,6 @@ struct ConvTranspose {
 
 /// Sizes of one run. The axes are those of the convolution that this one undoes: its windows lie over *our output*.
 struct Plan {
-    batch: usize,
     groups: usize,
     channels: usize,
     filters: usize,
@@ -77,7 +76,7 @@ impl ConvTranspose {
         let mut shape = Shape::from_slice(&[x[0], filters]);
         shape.extend(axes.iter().map(|a| a.input));
         let channels = x[1] / self.groups;
-        Ok(Plan { batch: x[0], groups: self.groups, channels, filters: w[1], axes: three(&axes), shape })
+        Ok(Plan { groups: self.groups, channels, filters: w[1], axes: three(&axes), shape })
     }
 
     fn axis(&self, rank: usize, i: usize, input: usize, kernel: usize) -> Result<Axis, OpError> {

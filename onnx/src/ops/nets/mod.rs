@@ -1,9 +1,11 @@
 //! Operators of networks: convolutions, pools, recurrent layers, attention, resampling.
 
 pub mod activation;
+pub mod attention;
 pub mod conv;
 pub mod conv_integer;
 pub mod conv_transpose;
+pub mod embed;
 pub mod lrn;
 pub mod patches;
 pub mod pool;
@@ -12,5 +14,6 @@ pub mod product;
 pub mod real;
 pub mod recurrent;
 pub mod resize;
+pub mod rotary;
 pub mod unpool;
 pub mod window;
