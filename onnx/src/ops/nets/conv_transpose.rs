@@ -90,7 +90,7 @@ impl ConvTranspose {
         let whole = (input.max(1) - 1) * stride + extra + (kernel - 1) * dilation + 1;
         let wanted = match (&self.output_shape, window.padding) {
             (Some(_), _) => Some(Window::side(&self.output_shape, rank, i, 0)?),
-            (None, Padding::SameLower | Padding::SameUpper) => Some(input * stride),
+            (None, Padding::SameLower | Padding::SameUpper) => Some(whole.min(input * stride)),
             (None, _) => None,
         };
         let (before, output) = match wanted {
@@ -107,7 +107,7 @@ impl ConvTranspose {
                 }
             }
         };
-        Ok(Axis { input: output, output: input, kernel, stride, dilation, before, after: 0 })
+        Ok(Axis { input: output, output: input, kernel, stride, dilation, before: before as isize, after: 0 })
     }
 
     fn spread<T: Real>(&self, inputs: &Inputs<'_>, packed: Option<&[T]>) -> Result<Values, OpError> {
@@ -177,7 +177,7 @@ impl Plan {
                     && first < last
                 {
                     let target = &mut channel[(z * high.input + y) * wide.input..][..wide.input];
-                    let start = first * wide.stride + kw * wide.dilation - wide.before;
+                    let start = wide.first(first, kw);
                     let source = &row[at - from + first - x..at - from + last - x];
                     target[start..].iter_mut().step_by(wide.stride).zip(source).for_each(|(t, s)| *t += *s);
                 }

@@ -56,7 +56,7 @@ impl Settings {
         })
     }
 
-    /// Attention with padding, bias and what lies before; gives `[batch, queries, width]`.
+    /// Attention with padding and bias, the queries being the last positions; gives `[batch, queries, width]`.
     fn attend<T: Real>(
         &self,
         q: &Heads<T>,
@@ -64,7 +64,6 @@ impl Settings {
         v: &Heads<T>,
         padding: Option<&Tensor>,
         bias: Option<&Tensor>,
-        past: usize,
     ) -> Result<Tensor, OpError> {
         let scores = [q.batch, q.heads, q.length, k.length];
         let filter = T::from_f64(f64::from(self.filter));
@@ -80,7 +79,7 @@ impl Settings {
             for (i, row) in scores.chunks_exact_mut(k.length.max(1)).enumerate() {
                 for (j, score) in row.iter_mut().enumerate() {
                     let hidden = padding.as_ref().is_some_and(|p| p.hides(b, i, j));
-                    if self.causal && j > i + past {
+                    if self.causal && j + q.length > i + k.length {
                         *score = lowest;
                     } else if hidden {
                         *score += filter;
@@ -134,9 +133,8 @@ impl Attention {
             Heads::split(&all, [batch, length, heads, widths[i] / heads], width, from)
         };
         let (past_k, past_v) = past::<T>(inputs, 4)?;
-        let before = past_k.as_ref().map_or(0, |p| p.length);
         let (q, k, v) = (part(0), part(1).after(past_k)?, part(2).after(past_v)?);
-        let y = self.settings.attend(&q, &k, &v, inputs.optional(3)?, inputs.optional(5)?, before)?;
+        let y = self.settings.attend(&q, &k, &v, inputs.optional(3)?, inputs.optional(5)?)?;
         if k.size != v.size {
             return Ok(smallvec![y.into()]);
         }
@@ -178,10 +176,8 @@ impl MultiHead {
             v.add(&bias[q_width + k_width..]);
         }
         let earlier = |i: usize| inputs.optional(i)?.map(|t| Heads::<T>::read(t, self.0.heads)).transpose();
-        let past_k = earlier(6)?;
-        let before = past_k.as_ref().map_or(0, |p| p.length);
-        let (k, v) = (k.after(past_k)?, v.after(earlier(7)?)?);
-        let y = self.0.attend(&q, &k, &v, inputs.optional(4)?, inputs.optional(5)?, before)?;
+        let (k, v) = (k.after(earlier(6)?)?, v.after(earlier(7)?)?);
+        let y = self.0.attend(&q, &k, &v, inputs.optional(4)?, inputs.optional(5)?)?;
         Ok(smallvec![y.into(), Value::from(k.tensor()?), Value::from(v.tensor()?)])
     }
 
