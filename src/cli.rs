@@ -124,6 +124,20 @@ pub struct DemoArgs {
 pub enum ModelCommand {
     /// Score rows with a bare ONNX file: JSON lines in, JSON lines out.
     Run(ModelRunArgs),
+    /// Say what a model takes and makes, its operators, memory, and what is missing.
+    Inspect(ModelInspectArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ModelInspectArgs {
+    /// The model file, or the folder of a bundle.
+    #[arg(value_name = "MODEL.onnx|BUNDLE")]
+    pub model: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub engine: EngineArgs,
 }
 
 /// Each input line is an object from graph-input name to that row's value without the batch axis (number, boolean, text or

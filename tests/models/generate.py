@@ -12,10 +12,12 @@ Deterministic: seeded by the model's name, one thread.
 import argparse
 import importlib
 import json
+import locale
 import os
 import pathlib
 import shutil
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -23,9 +25,27 @@ import warnings
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # before the libraries start: sums in one order
 
+
+def prepare():
+    """Starts over with what must be there before the interpreter and onnxruntime start."""
+    more = {"PYTHONHASHSEED": "0"}  # the converters walk over sets
+    try:
+        locale.setlocale(locale.LC_CTYPE, "en_US.UTF-8")
+    except locale.Error:  # onnxruntime insists on this name; the same tables of characters are in glibc's own C.utf8
+        folder = pathlib.Path(tempfile.gettempdir()) / f"locales-{os.getuid()}"
+        folder.mkdir(exist_ok=True)
+        if not (folder / "en_US.UTF-8").exists():
+            (folder / "en_US.UTF-8").symlink_to("/usr/lib/locale/C.utf8")
+        more["LOCPATH"] = str(folder)
+    os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **more})
+
+
+if __name__ == "__main__" and os.environ.get("PYTHONHASHSEED") != "0":
+    prepare()
+
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE))
-FAMILIES = ["sk_trees", "sk_plain", "sk_clusters", "boosters"]
+FAMILIES = ["sk_trees", "sk_plain", "sk_clusters", "sk_pipelines", "sk_mixed", "boosters", "hand_nets", "hand_ml", "hand_text", "hand_habits", "hand_attention", "quantized"]
 
 
 def main():
@@ -61,7 +81,7 @@ def main():
             if os.environ.get("TRACE"):
                 traceback.print_exc()
     if not args.only:
-        (args.out / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in index))
+        (args.out / "index.jsonl").write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in index))
     kinds = {one.kind for one in kit.CASES}
     print(f"{len(index)} models made, {failed} failed; {len(kinds)} kinds")
     return 1 if failed else 0

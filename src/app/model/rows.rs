@@ -13,60 +13,32 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use anyhow::anyhow;
-use tidemill_onnx::engine::EngineName;
 use tidemill_onnx::json::parse;
 use tidemill_onnx::json::parse::Row;
 use tidemill_onnx::json::write;
-use tidemill_onnx::session::Options;
 use tidemill_onnx::session::Session;
 use tidemill_onnx::session::worker::Worker;
 
+use crate::app::model::options;
 use crate::cli::EngineArgs;
 use crate::cli::Exit;
 use crate::cli::ModelRunArgs;
-
-/// A graph with deep subgraphs is read by recursion, within the reader's bounds; the main thread's stack may be small.
-const STACK: usize = 256 << 20;
-
-/// See [`ModelRunArgs`].
-pub fn run(args: &ModelRunArgs) -> Exit {
-    let args = args.clone();
-    let work = move || score(&args);
-    let done = std::thread::Builder::new().name("model".into()).stack_size(STACK).spawn(work).map(|t| t.join());
-    match done {
-        Ok(Ok(Ok(()))) => Exit::Done,
-        Ok(Ok(Err(error))) if is_closed_pipe(&error) => Exit::Done,
-        Ok(Ok(Err(error))) => {
-            eprintln!("{error:#}");
-            Exit::Configuration
-        }
-        // a panic has said its place already
-        Ok(Err(_)) | Err(_) => {
-            eprintln!("the model could not be run: this is a fault of tidemill, please report it with the model");
-            Exit::Configuration
-        }
-    }
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-}
 
 /// Loads a bare ONNX file for an engine.
 ///
 /// # Errors
 /// One sentence that names the file and what is wrong with it.
 pub fn load(path: &Path, engine: &EngineArgs) -> anyhow::Result<Arc<Session>> {
-    let options = Options {
-        engine: if engine.engine == "onnxruntime" { EngineName::Onnxruntime } else { EngineName::Tract },
-        library: engine.library.clone(),
-    };
-    let loaded = catch_unwind(AssertUnwindSafe(|| Session::load_file(path, None, &options)));
+    let loaded = catch_unwind(AssertUnwindSafe(|| Session::load_file(path, None, &options(engine))));
     let session = loaded.map_err(|_| anyhow!("{}: the file broke the reader", path.display()))?;
     Ok(Arc::new(session.with_context(|| path.display().to_string())?))
 }
 
-fn score(args: &ModelRunArgs) -> anyhow::Result<()> {
+/// See [`ModelRunArgs`].
+///
+/// # Errors
+/// What is wrong with the model, or with which row.
+pub fn run(args: &ModelRunArgs) -> anyhow::Result<Exit> {
     let session = load(&args.model, &args.engine)?;
     let mut worker = session.worker()?;
     let names: Vec<String> = session.outputs.iter().map(|p| p.name.clone()).collect();
@@ -90,7 +62,7 @@ fn score(args: &ModelRunArgs) -> anyhow::Result<()> {
     }
     flush(&mut worker, &mut waiting, &names, done, &mut out)?;
     out.flush()?;
-    Ok(())
+    Ok(Exit::Done)
 }
 
 /// Scores and writes what waits; rows of unlike shapes go in batches of their own.

@@ -122,7 +122,7 @@ def split():
     return Made(onx, at_thresholds(onx, WIDTH, "input"))
 
 
-def cat(name, model, classes=0, text=False, opset=None):
+def cat(name, model, classes=0, text=False):
     """catboost writes its ONNX files itself: no default-domain opset unless operators of it are there."""
 
     @case(name, f"catboost {type(model).__name__}")
@@ -134,6 +134,7 @@ def cat(name, model, classes=0, text=False, opset=None):
         with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
             model.save_model(file.name, format="onnx", export_parameters={"onnx_domain": "ai.catboost", "onnx_graph_name": name})
             onx = onnx.load(file.name)
+        del onx.metadata_props[:]  # the time and a random name of the training
         return Made(onx, at_thresholds(onx, WIDTH, "features"))
 
 

@@ -56,7 +56,15 @@ impl Activation {
             Activation::Sigmoid => each(values, sigmoid),
             Activation::Tanh => each(values, Real::tanh),
             Activation::Affine(a, b) => each(values, |x| t(a) * x + t(b)),
-            Activation::Clip(a, b) => each(values, |x| if x < t(a) { t(a) } else if x > t(b) { t(b) } else { x }),
+            Activation::Clip(a, b) => each(values, |x| {
+                if x < t(a) {
+                    t(a)
+                } else if x > t(b) {
+                    t(b)
+                } else {
+                    x
+                }
+            }),
             Activation::Elu(a) => each(values, |x| if x < T::ZERO { t(a) * (x.exp() - T::ONE) } else { x }),
             Activation::Gelu => each(values, |x| T::from_f64(gelu(x.to_f64()))),
             Activation::HardSigmoid(a, b) => each(values, |x| (t(a) * x + t(b)).max(T::ZERO).min(T::ONE)),
@@ -97,9 +105,8 @@ pub fn sigmoid<T: Real>(x: T) -> T {
 fn gelu(x: f64) -> f64 {
     let z = (x / std::f64::consts::SQRT_2).abs();
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let poly = t
-        * (0.254_829_592
-            + t * (-0.284_496_736 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
+    let poly =
+        t * (0.254_829_592 + t * (-0.284_496_736 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
     let erf = 1.0 - poly * (-z * z).exp();
     0.5 * x * (1.0 + if x < 0.0 { -erf } else { erf })
 }

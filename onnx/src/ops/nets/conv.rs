@@ -186,7 +186,8 @@ fn depthwise<T: Real>(plan: &Plan, x: &[T], w: &[T], out: &mut [T]) {
         for (row, line) in result.chunks_exact_mut(wide.output).enumerate() {
             let (od, oh) = (row / high.output, row % high.output);
             for (tap, weight) in filter.iter().enumerate() {
-                let (kd, kh, kw) = (tap / wide.kernel / high.kernel, tap / wide.kernel % high.kernel, tap % wide.kernel);
+                let (kd, kh, kw) =
+                    (tap / wide.kernel / high.kernel, tap / wide.kernel % high.kernel, tap % wide.kernel);
                 let (Some(id), Some(ih)) = (deep.at(od, kd), high.at(oh, kh)) else { continue };
                 let source = &channel[(id * high.input + ih) * wide.input..][..wide.input];
                 add_scaled(&wide, kw, source, *weight, line);

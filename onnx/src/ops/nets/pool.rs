@@ -156,11 +156,7 @@ impl MaxPool {
     }
 
     fn index(&self, [deep, high, wide]: &[Axis; 3], [z, y, x]: [usize; 3]) -> usize {
-        if self.column_major {
-            (x * high.input + y) * deep.input + z
-        } else {
-            (z * high.input + y) * wide.input + x
-        }
+        if self.column_major { (x * high.input + y) * deep.input + z } else { (z * high.input + y) * wide.input + x }
     }
 }
 
@@ -203,14 +199,19 @@ pub fn averages<T: Real>(plan: &Plan, x: &[T], include_pads: bool) -> Vec<T> {
         (0..axis.output).map(|o| if include_pads { padded(axis, o) } else { axis.taps(o).1 - axis.taps(o).0 }).collect()
     };
     let (ds, hs, ws) = (counts(deep), counts(high), counts(wide));
-    plan.fold(x, T::ZERO, |v, s| v + s, |row, od, oh| {
-        for (v, count) in row.iter_mut().zip(&ws) {
-            let count = ds[od] * hs[oh] * count;
-            if count > 0 {
-                *v /= T::from_usize(count);
+    plan.fold(
+        x,
+        T::ZERO,
+        |v, s| v + s,
+        |row, od, oh| {
+            for (v, count) in row.iter_mut().zip(&ws) {
+                let count = ds[od] * hs[oh] * count;
+                if count > 0 {
+                    *v /= T::from_usize(count);
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 /// Taps of the window `o` inside the input and its padding.

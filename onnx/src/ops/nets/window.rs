@@ -242,7 +242,9 @@ mod tests {
 
     #[test]
     fn inside_agrees_with_at() {
-        for (input, kernel, stride, dilation, before) in [(5, 3, 1, 1, 1), (7, 3, 2, 2, 3), (4, 4, 3, 1, 2), (1, 3, 1, 1, 1)] {
+        for (input, kernel, stride, dilation, before) in
+            [(5, 3, 1, 1, 1), (7, 3, 2, 2, 3), (4, 4, 3, 1, 2), (1, 3, 1, 1, 1)]
+        {
             let axis = window(Padding::Given, false).axis(input, kernel, stride, dilation, (before, before)).unwrap();
             for k in 0..kernel {
                 let (from, to) = axis.inside(k);

@@ -178,10 +178,8 @@ impl Recurrent {
             };
             direction(&cell, &sizes, d, *backwards, x, &lengths, h0, c0, &mut out);
         }
-        let mut values: Values = smallvec![
-            Tensor::new(&sizes.y_shape(), out.y)?.into(),
-            Tensor::new(&state, out.h)?.into(),
-        ];
+        let mut values: Values =
+            smallvec![Tensor::new(&sizes.y_shape(), out.y)?.into(), Tensor::new(&state, out.h)?.into(),];
         if lstm {
             values.push(Tensor::new(&state, out.c)?.into());
         }
@@ -227,7 +225,8 @@ fn direction<T: Real>(
         for (i, gate) in gates.chunks_exact_mut(rows.max(1)).enumerate() {
             gate.copy_from_slice(&projected[sizes.row(at(i).min(sizes.steps - 1), i) * rows..][..rows]);
         }
-        let (before_h, before_c) = if lengths.iter().all(|l| step < *l) { (None, None) } else { (Some(h.clone()), Some(c.clone())) };
+        let (before_h, before_c) =
+            if lengths.iter().all(|l| step < *l) { (None, None) } else { (Some(h.clone()), Some(c.clone())) };
         cell.step(&mut gates, &mut h, &mut c);
         for (i, length) in lengths.iter().enumerate() {
             let own = i * hidden..(i + 1) * hidden;
