@@ -185,6 +185,8 @@ impl<T: Real> Classification<T> {
                 self.transform.apply(&mut scores[..1]);
                 (scores[0], T::ZERO)
             }
+            // here onnxruntime leaves the second score unwritten
+            _ if !self.binary && self.base.len() == 1 => (score, T::ZERO),
             Transform::Logistic => {
                 let x = score.to_f32();
                 (T::from_f32(logistic(-x)), T::from_f32(logistic(x)))
