@@ -34,6 +34,12 @@ pub trait Engine: Send + Sync + Debug {
         0
     }
 
+    /// Bytes of all intermediate results of one run; `None` if the engine does not tell, or the run fails.
+    fn run_bytes(&self, inputs: Vec<Value>) -> Option<usize> {
+        let _ = inputs;
+        None
+    }
+
     /// What is worth saying to a person.
     fn notes(&self) -> Vec<String> {
         vec![]
@@ -122,6 +128,10 @@ impl Engine for Native {
 
     fn bytes(&self) -> usize {
         self.0.bytes()
+    }
+
+    fn run_bytes(&self, inputs: Vec<Value>) -> Option<usize> {
+        self.0.run_bytes(inputs).ok()
     }
 
     fn notes(&self) -> Vec<String> {

@@ -71,12 +71,29 @@ impl Program {
         for step in &self.steps {
             if let Err(source) = step.run(&mut state.slots) {
                 state.slots.clear();
-                return Err(RunError::Node { operator: step.operator.clone(), node: step.node.clone(), source });
+                return Err(step.error(source));
             }
         }
         let results = self.results.iter().map(|source| source.read(&mut state.slots)).collect();
         state.slots.clear();
         Ok(results)
+    }
+
+    /// Bytes of everything that one run makes, inputs included.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn run_bytes(&self, inputs: Vec<Value>) -> Result<usize, RunError> {
+        let mut slots = vec![Value::Absent; self.slots];
+        let mut bytes = inputs.iter().map(Value::bytes).sum();
+        for (slot, input) in slots.iter_mut().zip(inputs) {
+            *slot = input;
+        }
+        for step in &self.steps {
+            step.run(&mut slots).map_err(|source| step.error(source))?;
+            bytes += step.outputs.iter().flatten().map(|i| slots[*i].bytes()).sum::<usize>();
+        }
+        Ok(bytes)
     }
 
     /// Kernels in the order in which they run, with operator and node.
@@ -108,6 +125,10 @@ impl Source {
 }
 
 impl Step {
+    fn error(&self, source: OpError) -> RunError {
+        RunError::Node { operator: self.operator.clone(), node: self.node.clone(), source }
+    }
+
     fn run(&self, slots: &mut [Value]) -> Result<(), OpError> {
         let mut inputs: SmallVec<[Value; 6]> = self.inputs.iter().map(|s| s.read(slots)).collect();
         let values = self.kernel.run(&mut Inputs(&mut inputs))?;

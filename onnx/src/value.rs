@@ -77,6 +77,17 @@ impl Value {
         matches!(self, Value::Absent)
     }
 
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Value::Absent => 0,
+            Value::Tensor(t) => t.bytes(),
+            Value::Sequence(all) => all.iter().map(Value::bytes).sum(),
+            Value::Map(map) => map.values.bytes(),
+            Value::Table(table) => table.values.bytes(),
+        }
+    }
+
     /// What it is, for messages: no contents.
     pub fn kind(&self) -> String {
         match self {

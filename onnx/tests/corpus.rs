@@ -1,5 +1,6 @@
 //! Exported models against onnxruntime's answers: every `NAME.onnx` of a folder with its rows and expected outputs,
-//! in batches of 1, 7 and 64. `TIDEMILL_MODELS` names another folder, `TIDEMILL_MODEL_FILTER` parts of names.
+//! in batches of 1, 7 and 64. `TIDEMILL_MODELS` names another folder, `TIDEMILL_MODEL_FILTER` parts of names, `TIDEMILL_ENGINE`
+//! the other engine.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use tidemill_onnx::graph::convert;
+use tidemill_onnx::engine::EngineName;
 use tidemill_onnx::json::parse;
 use tidemill_onnx::json::write;
 use tidemill_onnx::session::Options;
@@ -52,8 +53,12 @@ fn find(folder: &Path, out: &mut Vec<PathBuf>) {
 }
 
 fn check(path: &Path) -> Result<(), String> {
-    let model = convert::read_file(path).map_err(|e| e.to_string())?;
-    let session = Arc::new(Session::load(&model, None, &Options::default()).map_err(|e| e.to_string())?);
+    let engine = match std::env::var("TIDEMILL_ENGINE").as_deref() {
+        Ok("onnxruntime") => EngineName::Onnxruntime,
+        _ => EngineName::Tract,
+    };
+    let session = Session::load_file(path, None, &Options { engine, library: None }).map_err(|e| e.to_string())?;
+    let session = Arc::new(session);
     let names: Vec<String> = session.outputs.iter().map(|p| p.name.clone()).collect();
     let text = |ext| fs::read_to_string(path.with_extension(ext)).map_err(|e| e.to_string());
     let rows = text("rows.jsonl")?.lines().map(|l| parse::row(&session.inputs, l)).collect::<Result<Vec<_>, _>>();

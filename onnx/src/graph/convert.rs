@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use prost::Message;
@@ -27,6 +28,8 @@ use crate::proto::AttributeProto;
 use crate::proto::DimensionValue;
 use crate::proto::GraphProto;
 use crate::proto::ModelProto;
+use crate::proto::SparseTensorProto;
+use crate::proto::TensorProto;
 use crate::proto::TypeProto;
 use crate::proto::ValueInfoProto;
 use crate::proto::tensors;
@@ -42,6 +45,8 @@ pub struct Model {
     pub opsets: BTreeMap<String, i64>,
     pub ir_version: i64,
     pub producer: String,
+    /// Where it was read from, for engines that read the file themselves.
+    pub path: Option<PathBuf>,
 }
 
 /// Reads `model.onnx`; its other files must lie in the same folder or below.
@@ -49,6 +54,19 @@ pub struct Model {
 /// # Errors
 /// See [`LoadError`].
 pub fn read_file(path: &Path) -> Result<Model, LoadError> {
+    from_file(path, true)
+}
+
+/// Reads names, types and nodes of `model.onnx` and no weights, for an engine that reads these itself. The places of
+/// external data are checked all the same.
+///
+/// # Errors
+/// See [`LoadError`].
+pub fn outline_file(path: &Path) -> Result<Model, LoadError> {
+    from_file(path, false)
+}
+
+fn from_file(path: &Path, weights: bool) -> Result<Model, LoadError> {
     let io = |source| LoadError::Read { path: path.into(), source };
     let mut file = fs::File::open(path).map_err(io)?;
     let size = file.metadata().map_err(io)?.len();
@@ -61,7 +79,8 @@ pub fn read_file(path: &Path) -> Result<Model, LoadError> {
     let mut bytes = Vec::with_capacity(size as usize);
     file.read_to_end(&mut bytes).map_err(io)?;
     let folder = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
-    read(&bytes, folder)
+    let model = from_bytes(&bytes, folder, weights)?;
+    Ok(Model { path: Some(path.into()), ..model })
 }
 
 /// Reads the bytes of a model; without `folder` no other file is read.
@@ -69,6 +88,10 @@ pub fn read_file(path: &Path) -> Result<Model, LoadError> {
 /// # Errors
 /// See [`LoadError`].
 pub fn read(bytes: &[u8], folder: Option<&Path>) -> Result<Model, LoadError> {
+    from_bytes(bytes, folder, true)
+}
+
+fn from_bytes(bytes: &[u8], folder: Option<&Path>, weights: bool) -> Result<Model, LoadError> {
     if bytes.is_empty() {
         return Err(LoadError::NotOnnx("the file is empty".into()));
     }
@@ -77,30 +100,48 @@ pub fn read(bytes: &[u8], folder: Option<&Path>) -> Result<Model, LoadError> {
         return Err(LoadError::NotOnnx("it holds no graph with outputs".into()));
     };
     let versions = Versions::new(&proto.opset_import);
-    let mut reader = Reader { inliner: Inliner::new(&proto.functions), folder };
+    let mut reader = Reader { inliner: Inliner::new(&proto.functions), folder, weights };
     let graph = reader.graph(graph, &versions, 0)?;
     let opsets = proto.opset_import.iter().map(|o| (domain(&o.domain).to_string(), o.version)).collect();
     let producer = format!("{} {}", proto.producer_name, proto.producer_version).trim().to_string();
-    Ok(Model { graph, opsets, ir_version: proto.ir_version, producer })
+    Ok(Model { graph, opsets, ir_version: proto.ir_version, producer, path: None })
 }
 
 struct Reader<'a> {
     inliner: Inliner<'a>,
     folder: Option<&'a Path>,
+    /// False: tensors stay empty.
+    weights: bool,
 }
 
 impl Reader<'_> {
+    fn tensor(&self, proto: &TensorProto) -> Result<Arc<Tensor>, LoadError> {
+        if self.weights {
+            return Ok(Arc::new(tensors::read(proto, self.folder)?));
+        }
+        tensors::check_place(proto, self.folder)?;
+        Ok(Arc::new(Tensor::vector::<f32>(vec![])))
+    }
+
+    fn sparse(&self, proto: &SparseTensorProto) -> Result<(String, Arc<Tensor>), LoadError> {
+        if self.weights {
+            return tensors::read_sparse(proto, self.folder).map(|(name, t)| (name, Arc::new(t)));
+        }
+        let name = proto.values.as_ref().map(|v| v.name.clone()).unwrap_or_default();
+        Ok((name, Arc::new(Tensor::vector::<f32>(vec![]))))
+    }
+
     fn graph(&mut self, proto: &GraphProto, versions: &Versions, depth: usize) -> Result<Graph, LoadError> {
         if depth > limits::DEPTH {
             return Err(LoadError::Refused(format!("subgraphs are nested more than {} deep", limits::DEPTH)));
         }
         let mut constants = BTreeMap::new();
         for tensor in &proto.initializer {
-            constants.insert(tensor.name.clone(), Arc::new(tensors::read(tensor, self.folder)?));
+            constants.insert(tensor.name.clone(), self.tensor(tensor)?);
         }
         for sparse in &proto.sparse_initializer {
-            let (name, tensor) = tensors::read_sparse(sparse, self.folder)?;
-            constants.insert(name, Arc::new(tensor));
+            let (name, tensor) = self.sparse(sparse)?;
+            constants.insert(name, tensor);
         }
         let mut nodes = vec![];
         for (node, versions) in self.inliner.expand(&proto.node, versions)? {
@@ -133,20 +174,19 @@ impl Reader<'_> {
     }
 
     fn attribute(&mut self, proto: &AttributeProto, versions: &Versions, depth: usize) -> Result<Attribute, LoadError> {
-        let tensor = |t| Ok::<_, LoadError>(Arc::new(tensors::read(t, self.folder)?));
         let lacking = || LoadError::Broken(format!("attribute `{}` has no value", proto.name));
         Ok(match attribute_type(proto) {
             1 => Attribute::Float(proto.f),
             2 => Attribute::Int(proto.i),
             3 => Attribute::Text(proto.s.clone()),
-            4 => Attribute::Tensor(tensor(proto.t.as_ref().ok_or_else(lacking)?)?),
+            4 => Attribute::Tensor(self.tensor(proto.t.as_ref().ok_or_else(lacking)?)?),
             5 => {
                 Attribute::Graph(Arc::new(self.graph(proto.g.as_deref().ok_or_else(lacking)?, versions, depth + 1)?))
             }
             6 => Attribute::Floats(proto.floats.clone()),
             7 => Attribute::Ints(proto.ints.clone()),
             8 => Attribute::Texts(proto.strings.clone()),
-            9 => Attribute::Tensors(proto.tensors.iter().map(tensor).collect::<Result<_, _>>()?),
+            9 => Attribute::Tensors(proto.tensors.iter().map(|t| self.tensor(t)).collect::<Result<_, _>>()?),
             10 => Attribute::Graphs(
                 proto
                     .graphs
@@ -156,7 +196,7 @@ impl Reader<'_> {
             ),
             11 => {
                 let sparse = proto.sparse_tensor.as_ref().ok_or_else(lacking)?;
-                Attribute::Tensor(Arc::new(tensors::read_sparse(sparse, self.folder)?.1))
+                Attribute::Tensor(self.sparse(sparse)?.1)
             }
             13 => Attribute::Kind(kind(proto.tp.as_ref())),
             _ => Attribute::Other,

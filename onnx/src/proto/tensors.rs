@@ -6,6 +6,7 @@ use std::io::Seek;
 use std::io::SeekFrom;
 use std::path::Component;
 use std::path::Path;
+use std::path::PathBuf;
 
 use half::f16;
 
@@ -159,28 +160,46 @@ fn from_fields(element_type: ElementType, proto: &TensorProto) -> Result<Element
     })
 }
 
-/// Bytes of a tensor that lies in another file of the model's folder.
-fn external(proto: &TensorProto, folder: Option<&Path>, wanted: usize) -> Result<Vec<u8>, LoadError> {
+/// The other file that holds a tensor, inside the model's folder.
+fn place(proto: &TensorProto, folder: Option<&Path>) -> Result<PathBuf, LoadError> {
     let fail = |what: String| LoadError::External { tensor: proto.name.clone(), what };
-    let entry = |key: &str| proto.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
-    let location = entry("location").ok_or_else(|| fail("the file's name is missing".into()))?;
+    let location = entry(proto, "location").ok_or_else(|| fail("the file's name is missing".into()))?;
     let folder =
         folder.ok_or_else(|| fail(format!("`{location}` cannot be read: the model was not read from a folder")))?;
     let relative = Path::new(location);
     if !relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
         return Err(fail(format!("`{location}` is outside the model's folder; put the file beside the model")));
     }
-    let path = folder.join(relative);
-    let io = |e: std::io::Error| fail(format!("{}: {e}; put the file beside the model", path.display()));
+    let io = |e: std::io::Error| fail(format!("`{location}`: {e}; put the file beside the model"));
     // a link may lead out of the folder as well
     let inside = folder.canonicalize().map_err(io)?;
-    let real = path.canonicalize().map_err(io)?;
+    let real = folder.join(relative).canonicalize().map_err(io)?;
     if !real.starts_with(&inside) {
         return Err(fail(format!(
             "`{location}` leads outside the model's folder; put the file itself beside the model"
         )));
     }
-    let number = |key: &str, otherwise: u64| match entry(key) {
+    Ok(real)
+}
+
+fn entry<'a>(proto: &'a TensorProto, key: &str) -> Option<&'a str> {
+    proto.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str())
+}
+
+/// Checks where a tensor lies and reads nothing.
+///
+/// # Errors
+/// If it lies in another file that is missing or outside the folder.
+pub fn check_place(proto: &TensorProto, folder: Option<&Path>) -> Result<(), LoadError> {
+    if proto.data_location == 1 { place(proto, folder).map(|_| ()) } else { Ok(()) }
+}
+
+/// Bytes of a tensor that lies in another file of the model's folder.
+fn external(proto: &TensorProto, folder: Option<&Path>, wanted: usize) -> Result<Vec<u8>, LoadError> {
+    let fail = |what: String| LoadError::External { tensor: proto.name.clone(), what };
+    let real = place(proto, folder)?;
+    let io = |e: std::io::Error| fail(format!("{e}; put the file beside the model"));
+    let number = |key: &str, otherwise: u64| match entry(proto, key) {
         None => Ok(otherwise),
         Some(text) => text.parse::<u64>().map_err(|_| fail(format!("`{key}` is no number"))),
     };
@@ -192,7 +211,7 @@ fn external(proto: &TensorProto, folder: Option<&Path>, wanted: usize) -> Result
     let mut file = File::open(&real).map_err(io)?;
     let size = file.metadata().map_err(io)?;
     if !size.is_file() || offset.checked_add(length).is_none_or(|end| end > size.len()) {
-        return Err(fail(format!("`{location}` is shorter than declared; copy the whole file")));
+        return Err(fail("the file is shorter than declared; copy the whole file".into()));
     }
     file.seek(SeekFrom::Start(offset)).map_err(io)?;
     let mut bytes = vec![0; wanted];

@@ -2,9 +2,12 @@
 
 pub mod probe;
 pub mod rows;
+pub mod sample;
 pub mod worker;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
@@ -18,9 +21,11 @@ use crate::error::RunError;
 use crate::graph::Graph;
 use crate::graph::Kind;
 use crate::graph::Port;
+use crate::graph::convert;
 use crate::graph::convert::Model;
 use crate::session::rows::RowPort;
 use crate::session::worker::Worker;
+use crate::value::Value;
 
 /// How a session is made.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +59,27 @@ pub enum Reason {
     PlainInput,
 }
 
+impl fmt::Display for Feeding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Feeding::Any => f.write_str("any number of rows at once"),
+            Feeding::Fixed(n) => write!(f, "pieces of {n} rows, the last one padded"),
+            Feeding::Single(reason) => write!(f, "row by row: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Statistics => "an operator takes statistics over the batch",
+            Reason::Mixes => "the rows of a batch change each other's results",
+            Reason::NoBatchAxis => "an output has no axis for the rows",
+            Reason::PlainInput => "an input has no axis for the rows",
+        })
+    }
+}
+
 /// A loaded model that takes rows.
 #[derive(Debug)]
 pub struct Session {
@@ -84,6 +110,18 @@ const STATISTICS: &[&str] =
     &["DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "QAttention", "Unique"];
 
 impl Session {
+    /// Reads and loads a file, with its weights only if the engine does not read them itself.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_file(path: &Path, outputs: Option<&[&str]>, options: &Options) -> Result<Session, LoadError> {
+        let model = match options.engine {
+            EngineName::Tract => convert::read_file(path)?,
+            EngineName::Onnxruntime => convert::outline_file(path)?,
+        };
+        Session::load(&model, outputs, options)
+    }
+
     /// Loads `model` for `outputs` (all, if `None`).
     ///
     /// # Errors
@@ -92,11 +130,7 @@ impl Session {
         let outputs = engine::outputs(model, outputs)?;
         let engine: Arc<dyn Engine> = match options.engine {
             EngineName::Tract => Arc::new(Native::load(model, &outputs)?),
-            EngineName::Onnxruntime => {
-                return Err(LoadError::Refused(
-                    "this program was built without onnxruntime; build it with `--features onnxruntime`".into(),
-                ));
-            }
+            EngineName::Onnxruntime => onnxruntime(model, &outputs, options)?,
         };
         let mut operators = BTreeMap::new();
         count(&model.graph, &mut operators);
@@ -134,6 +168,19 @@ impl Session {
         Ok(Worker::new(self.clone(), self.engine.runner()?))
     }
 
+    /// Memory that one row takes while it passes through the graph, in bytes, all intermediate results added up; `None`
+    /// if no row can be made up, or the engine does not tell.
+    pub fn row_bytes(&self) -> Option<usize> {
+        let rows = match self.feeding() {
+            Feeding::Fixed(n) => n,
+            _ => 1,
+        };
+        let made = sample::rows(&self.inputs, rows, 1).ok()?;
+        let placed =
+            self.inputs.iter().zip(made).map(|(port, value)| place(port, value)).collect::<Option<Vec<_>>>()?;
+        Some(self.engine.run_bytes(placed)?.div_ceil(rows))
+    }
+
     pub(crate) fn learnt(&self) -> &Learnt {
         &self.learnt
     }
@@ -144,9 +191,35 @@ impl Session {
     }
 }
 
+/// A batch of rows with its axis where the graph wants it; one row without an axis where it has none.
+fn place(port: &RowPort, value: Value) -> Option<Value> {
+    let Value::Tensor(tensor) = value else { return None };
+    let tensor = Arc::unwrap_or_clone(tensor);
+    let placed = match port.axis {
+        Some(axis) => rows::move_axis(tensor, axis, false),
+        None => {
+            let shape = tensor.shape()[1..].to_vec();
+            tensor.reshaped(&shape)
+        }
+    };
+    placed.ok().map(Value::from)
+}
+
 fn count(graph: &Graph, operators: &mut BTreeMap<String, usize>) {
     for node in &graph.nodes {
         *operators.entry(node.operator()).or_default() += 1;
         node.attributes.graphs().for_each(|g| count(g, operators));
     }
+}
+
+#[cfg(feature = "onnxruntime")]
+fn onnxruntime(model: &Model, outputs: &[Port], options: &Options) -> Result<Arc<dyn Engine>, LoadError> {
+    let library = options.library.as_deref();
+    Ok(Arc::new(crate::engine_ort::Onnxruntime::load(model, outputs, library)?))
+}
+
+#[cfg(not(feature = "onnxruntime"))]
+fn onnxruntime(_: &Model, _: &[Port], _: &Options) -> Result<Arc<dyn Engine>, LoadError> {
+    let why = "this program was built without onnxruntime; build it with `--features onnxruntime`";
+    Err(LoadError::Refused(why.into()))
 }
