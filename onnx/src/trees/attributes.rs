@@ -1,7 +1,8 @@
 //! The parallel arrays of TreeEnsembleClassifier and TreeEnsembleRegressor (versions 1 and 3), read into an [`Ensemble`].
 //!
 //! Where the specification is silent, onnxruntime decides: the first node of a tree is its root whatever its number, nodes
-//! that no walk reaches are ignored, so are weights of branches, and a leaf without weights adds nothing.
+//! that no walk reaches are ignored, so are weights of branches, and a leaf without weights adds nothing, unless there is only
+//! one output: then its threshold is its weight.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -133,6 +134,12 @@ impl<T: Real> Attributes<T> {
         owned.sort_by_key(|(leaf, _)| *leaf);
         if self.outputs == 1 {
             owned.dedup_by_key(|(leaf, _)| *leaf);
+            let mut alone = vec![None; nodes.iter().filter(|n| n.is_leaf()).count()];
+            owned.iter().for_each(|(leaf, entry)| alone[*leaf as usize] = Some(*entry));
+            // a leaf without a weight is worth its threshold
+            let values = nodes.iter().zip(&self.values).filter(|(n, _)| n.is_leaf());
+            let values = values.map(|(_, v)| Entry { output: 0, weight: *v });
+            owned = alone.into_iter().zip(values).map(|(own, other)| own.unwrap_or(other)).enumerate().map(|(k, e)| (k as u32, e)).collect();
         }
         let (owners, entries): (Vec<u32>, Vec<Entry<T>>) = owned.into_iter().unzip();
         let count = nodes.iter().filter(|n| n.is_leaf()).count();

@@ -35,12 +35,21 @@ impl<T: Real> Regression<T> {
         Ok(Regression { aggregate, transform, base, trees: T::from_f64(trees as f64) })
     }
 
-    /// Makes the answer of a row's tally, in place.
-    pub fn row(&self, scores: &mut [T]) {
+    /// Whether [`Regression::row`] asks which targets a row has weights for.
+    pub fn asks(&self) -> bool {
+        self.base.len() > 1
+    }
+
+    /// Makes the answer of a row's tally, in place. One of several targets without a weight stays 0, without its base value.
+    pub fn row(&self, scores: &mut [T], has: &[bool]) {
         if self.aggregate == Aggregate::Average {
             scores.iter_mut().for_each(|s| *s = *s / self.trees);
         }
-        scores.iter_mut().zip(&self.base).for_each(|(s, b)| *s += *b);
+        for ((score, base), has) in scores.iter_mut().zip(&self.base).zip(has) {
+            if *has || self.base.len() == 1 {
+                *score += *base;
+            }
+        }
         // a single target is left as it is by all transforms but one
         if scores.len() > 1 || self.transform == Transform::Probit {
             self.transform.apply(scores);
@@ -110,7 +119,7 @@ impl<T: Real> Classification<T> {
     /// Makes the scores of a row's tally, in place; `has` says which classes a leaf had a weight for.
     pub fn row(&self, scores: &mut [T], has: &[bool]) -> Won {
         match self.classes {
-            1 => self.one(scores, has),
+            1 => self.one(scores),
             2 => self.two(scores, has),
             _ => self.many(scores, has),
         }
@@ -159,6 +168,8 @@ impl<T: Real> Classification<T> {
         };
         let won = self.wins(score);
         if second || self.base.len() == 2 {
+            // what no leaf had a weight for counts as 0, whatever its base value
+            scores.iter_mut().zip(has).filter(|(_, has)| !**has).for_each(|(s, _)| *s = T::ZERO);
             self.transform.apply(scores);
         } else {
             self.both(scores);
@@ -174,17 +185,19 @@ impl<T: Real> Classification<T> {
                 self.transform.apply(&mut scores[..1]);
                 (scores[0], T::ZERO)
             }
-            _ if self.binary && self.positive => (T::ONE - score, score),
+            // here onnxruntime leaves the second score unwritten
+            _ if !self.binary && self.base.len() == 1 => (score, T::ZERO),
             Transform::Logistic => {
                 let x = score.to_f32();
                 (T::from_f32(logistic(-x)), T::from_f32(logistic(x)))
             }
+            _ if self.binary && self.positive => (T::ONE - score, score),
             _ => (-score, score),
         };
         (scores[0], scores[1]) = (first, second);
     }
 
-    fn one(&self, scores: &mut [T], _: &[bool]) -> Won {
+    fn one(&self, scores: &mut [T]) -> Won {
         let mut pair = [scores[0], T::ZERO];
         if let [_, base] = self.base[..] {
             pair[1] = scores[0] + base;

@@ -92,7 +92,8 @@ impl<T: Real> Forest<T> {
         let expected = self.leaves(&rows, Path::Naive);
         for path in [Path::Blocks, Path::Narrow, Path::Wide] {
             if self.has(path) && self.leaves(&rows, path) != expected {
-                self.notes.push(format!("the {path:?} walk differs from the definition on this machine and is not used"));
+                self.notes
+                    .push(format!("the {path:?} walk differs from the definition on this machine and is not used"));
                 match path {
                     Path::Blocks => self.layouts.blocks = None,
                     _ => self.layouts = Layouts { narrow: None, wide: None, blocks: None },

@@ -69,6 +69,8 @@ pub struct Tally<T> {
     pub aggregate: Aggregate,
     pub outputs: usize,
     pub weights: Weights<T>,
+    /// Whether whoever reads the scores asks which outputs a row has weights for.
+    pub told: bool,
     /// Outputs that every row gets a weight for; only read with weights that are not sparse.
     scored: Vec<bool>,
 }
@@ -108,7 +110,7 @@ impl<T: Real> Tally<T> {
         } else {
             Weights::Sparse
         };
-        Tally { aggregate, outputs, weights, scored }
+        Tally { aggregate, outputs, weights, told, scored }
     }
 
     pub fn bytes(&self) -> usize {

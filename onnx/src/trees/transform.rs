@@ -28,13 +28,13 @@ impl Transform {
         })
     }
 
-    /// The number that TreeEnsemble 5 uses.
+    /// The number that TreeEnsemble 5 uses, as onnxruntime reads it: the specification swaps 1 and 2.
     ///
     /// # Errors
     /// If ONNX does not define it.
     pub fn number(code: i64) -> Result<Transform, OpError> {
         use Transform::*;
-        match [None, Softmax, Logistic, SoftmaxZero, Probit].get(usize::try_from(code).unwrap_or(usize::MAX)) {
+        match [None, Logistic, Softmax, SoftmaxZero, Probit].get(usize::try_from(code).unwrap_or(usize::MAX)) {
             Some(transform) => Ok(*transform),
             Option::None => bad!("post_transform {code} is not known"),
         }

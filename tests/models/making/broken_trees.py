@@ -43,7 +43,7 @@ tree("modes_short", "a mode too few", ("nodes_modes", "length"), nodes_modes=TRE
 tree("modes_unknown", "a mode that nobody knows", ("BRANCH_MAYBE", "mode"), nodes_modes=["BRANCH_MAYBE", *TREE["nodes_modes"][1:]])
 tree("children_short", "children missing", ("nodes_truenodeids", "length"), nodes_truenodeids=[1, 0])
 tree("children_none", "no children at all", ("nodes_truenodeids", "length", "missing"), nodes_truenodeids=None)
-tree("tracks_short", "missing_value_tracks_true of another length", ("nodes_missing_value_tracks_true", "length"), nodes_missing_value_tracks_true=[1, 0])
+tree("tracks_short", "missing_value_tracks_true of another length", ("nodes_missing_value_tracks_true", "length"), nodes_missing_value_tracks_true=[1, 0], harmless=True)
 tree("nothing", "no nodes", ("nodes", "tree", "empty"), **{k: None for k in TREE if k != "n_targets"}, harmless=True)
 tree("targets_zero", "no targets", ("n_targets",), n_targets=0)
 tree("targets_negative", "minus one targets", ("n_targets",), n_targets=-1)
@@ -88,7 +88,7 @@ def chain(depth):
     return g.model("chain", ["x:f:n,4"], ["y:f:n,1"], 17, 3)
 
 
-bad("tree_chain", "a tree 3,000 nodes deep", ("TreeEnsembleRegressor", "deep", "depth"), chain(3000), ROW, harmless=True)
+bad("tree_chain", "a tree 1,500 nodes deep", ("TreeEnsembleRegressor", "deep", "depth"), chain(1500), ROW, harmless=True)
 FIVE = dict(
     n_targets=1, tree_roots=[0], nodes_featureids=[0, 1], nodes_modes=nh.from_array(np.zeros(2, np.uint8)), nodes_splits=nh.from_array(np.ones(2, np.float32)),
     nodes_truenodeids=[1, 0], nodes_trueleafs=[0, 1], nodes_falsenodeids=[0, 1], nodes_falseleafs=[1, 1], leaf_targetids=[0, 0],
@@ -136,7 +136,7 @@ one("labels_type", "LabelEncoder", "keys of numbers for texts", ("keys", "type")
 one("linear_length", "LinearRegressor", "coefficients for three of four columns", ("coefficients",), coefficients=[1.0, 2.0, 3.0])
 one("linear_targets", "LinearRegressor", "2^40 targets", ("targets", "coefficients"), coefficients=[1.0] * 4, targets=1 << 40)
 one("linear_classes", "LinearClassifier", "three classes and one row of coefficients", ("coefficients",), outs=("label", "y"), coefficients=[1.0] * 4, intercepts=[0.0] * 3, classlabels_ints=[0, 1, 2])
-one("imputer_length", "Imputer", "three values for four columns", ("imputed_value",), imputed_value_floats=[1.0] * 3, replaced_value_float=0.0)
+one("imputer_length", "Imputer", "three values for four columns", ("imputed_value",), harmless=True, imputed_value_floats=[1.0] * 3, replaced_value_float=0.0)
 one("imputer_none", "Imputer", "no values", ("imputed_value",))
 one("onehot_none", "OneHotEncoder", "no categories", ("cats",))
 one("onehot_unknown", "OneHotEncoder", "an unknown category where none may be", ("cats", "unknown", "zeros", "category"), "i", cats_int64s=[1, 2], zeros=0)

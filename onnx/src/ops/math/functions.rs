@@ -5,6 +5,8 @@
 
 use std::f32::consts::LOG2_E;
 
+use crate::ops::math::number::Number;
+
 /// Adding and subtracting it rounds a float to the nearest whole number, which is left in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0;
 
@@ -45,7 +47,7 @@ pub fn tanh(x: f32) -> f32 {
     let p = p * s + 2.063_908_8e-2;
     let p = p * s - 5.373_971_5e-2;
     let p = p * s + 1.333_144_2e-1;
-    let p = p * s - 3.333_328_2e-1;
+    let p = p * s - 3.333_328e-1;
     let small = a + a * (s * p);
     let large = 1.0 - 2.0 / (exp(a + a) + 1.0);
     (if a < 0.625 { small } else { large }).copysign(x)
@@ -100,6 +102,66 @@ pub fn erf_f64(x: f64) -> f64 {
     let fraction = (1..=60).rev().fold(a, |rest, n| a + f64::from(n) / 2.0 / rest);
     (1.0 - (-a * a).exp() / fraction / std::f64::consts::PI.sqrt()).copysign(x)
 }
+
+/// Floats that kernels compute in; float16 goes through float.
+pub trait Real: Number {
+    fn from_count(n: usize) -> Self;
+    fn from_f32(value: f32) -> Self;
+    fn exponential(self) -> Self;
+    fn logarithm(self) -> Self;
+    fn log_one_plus(self) -> Self;
+    fn root(self) -> Self;
+    /// The hyperbolic one.
+    fn tangent(self) -> Self;
+    /// The error function.
+    fn error(self) -> Self;
+    fn finite(self) -> bool;
+}
+
+macro_rules! real {
+    ($ty:ty, $exp:expr, $tanh:expr, $erf:expr) => {
+        impl Real for $ty {
+            #[inline(always)]
+            fn from_count(n: usize) -> $ty {
+                n as $ty
+            }
+            #[inline(always)]
+            fn from_f32(value: f32) -> $ty {
+                value.into()
+            }
+            #[inline(always)]
+            fn exponential(self) -> $ty {
+                $exp(self)
+            }
+            #[inline(always)]
+            fn logarithm(self) -> $ty {
+                self.ln()
+            }
+            #[inline(always)]
+            fn log_one_plus(self) -> $ty {
+                self.ln_1p()
+            }
+            #[inline(always)]
+            fn root(self) -> $ty {
+                self.sqrt()
+            }
+            #[inline(always)]
+            fn tangent(self) -> $ty {
+                $tanh(self)
+            }
+            #[inline(always)]
+            fn error(self) -> $ty {
+                $erf(self)
+            }
+            #[inline(always)]
+            fn finite(self) -> bool {
+                self.is_finite()
+            }
+        }
+    };
+}
+real!(f32, exp, tanh, erf);
+real!(f64, f64::exp, f64::tanh, erf_f64);
 
 /// Gives every element to `f`; a loop that the compiler can turn into vector code.
 #[inline(always)]

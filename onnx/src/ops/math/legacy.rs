@@ -7,7 +7,7 @@ use crate::tensor::Shape;
 
 /// First axis of the left operand that the right one covers; `None` for today's broadcasting, of which matching the
 /// last axes (the old default) is a part.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Legacy(Option<usize>);
 
 impl Legacy {

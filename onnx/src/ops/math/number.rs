@@ -107,7 +107,11 @@ macro_rules! float {
             }
             fn modulo(self, other: Self) -> Self {
                 let (rest, by) = ($to(self) % $to(other), $to(other));
-                $of(if rest != 0.0 && (rest < 0.0) != (by < 0.0) { rest + by } else { rest })
+                $of(match rest {
+                    0.0 => rest.copysign(by),
+                    _ if (rest < 0.0) != (by < 0.0) => rest + by,
+                    _ => rest,
+                })
             }
             fn negated(self) -> Self {
                 -self

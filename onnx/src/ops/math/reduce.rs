@@ -1,9 +1,8 @@
 //! ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd, ReduceL1, ReduceL2, ReduceLogSum, ReduceLogSumExp,
 //! ReduceSumSquare.
 
-mod fold;
+pub mod fold;
 
-use half::f16;
 use smallvec::SmallVec;
 use smallvec::smallvec;
 
@@ -17,6 +16,7 @@ use crate::ops::layout::pick;
 use crate::ops::layout::steps;
 use crate::ops::math::reduce::fold::Fold;
 use crate::ops::math::reduce::fold::Folded;
+use crate::ops::math::widen::widened;
 use crate::registry::Operator;
 use crate::tensor::Element;
 use crate::tensor::ElementType;
@@ -74,6 +74,12 @@ fn build(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 
 impl Kernel for Reduce {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
+        widened(inputs, 1, |inputs| self.wide(inputs))
+    }
+}
+
+impl Reduce {
+    fn wide(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
         let given = match inputs.optional(1)? {
             Some(axes) => Some(axes.to_i64s()?),
             None => None,
@@ -81,7 +87,6 @@ impl Kernel for Reduce {
         let tensor = inputs.tensor(0)?;
         let reduced = self.reduced(given.as_deref().or(self.axes.as_deref()), tensor.rank())?;
         let out = match tensor.element_type() {
-            ElementType::F16 => self.half(tensor, &reduced)?,
             ElementType::F32 => self.all::<f32>(tensor, &reduced)?,
             ElementType::F64 => self.all::<f64>(tensor, &reduced)?,
             ElementType::I8 => self.all::<i8>(tensor, &reduced)?,
@@ -93,10 +98,19 @@ impl Kernel for Reduce {
             ElementType::U32 => self.all::<u32>(tensor, &reduced)?,
             ElementType::U64 => self.all::<u64>(tensor, &reduced)?,
             ElementType::Bool => self.bools(tensor, &reduced)?,
-            ElementType::Text => bad!("expected numbers, found texts"),
+            other => bad!("expected numbers, found {other}"),
         };
         Ok(one(out))
     }
+}
+
+/// The mean over some axes, which stay with length 1.
+///
+/// # Errors
+/// If there is no such axis.
+pub fn mean<T: Folded>(tensor: &Tensor, axes: &[i64]) -> Result<Tensor, OpError> {
+    let reduce = Reduce { fold: Fold::Mean, axes: None, keep: true, none: true };
+    reduce.all::<T>(tensor, &reduce.reduced(Some(axes), tensor.rank())?)
 }
 
 impl Reduce {
@@ -117,13 +131,6 @@ impl Reduce {
         } else {
             all.filter(|(_, r)| !**r).map(|(d, _)| *d).collect()
         }
-    }
-
-    fn half(&self, tensor: &Tensor, reduced: &[bool]) -> Result<Tensor, OpError> {
-        let wide = tensor.slice::<f16>()?.iter().map(|v| v.to_f32()).collect();
-        let out = self.all::<f32>(&Tensor::new::<f32>(tensor.shape(), wide)?, reduced)?;
-        let narrow = out.slice::<f32>()?.iter().map(|v| f16::from_f32(*v)).collect();
-        Tensor::new::<f16>(out.shape(), narrow)
     }
 
     /// Max and Min of bools: true is larger.

@@ -119,10 +119,8 @@ fn maximum(values: &[f32]) -> f32 {
 
 fn single(kind: Kind, row: &mut [f32]) {
     match kind {
-        Kind::Hard => return hard(row, 0.0, 1.0),
-        Kind::Soft => {
-            softmax(row);
-        }
+        Kind::Hard => hard(row, 0.0, 1.0),
+        Kind::Soft => softmax(row),
         Kind::Log => {
             let max = maximum(row);
             let mut powers = row.to_vec();

@@ -54,16 +54,28 @@ pub const OPERATORS: &[Operator] = &[
 
 /// A function of every float, in place; float16 computes in float, as onnxruntime does.
 pub struct Floats {
-    single: Box<dyn Fn(&mut [f32]) + Send + Sync>,
-    double: Box<dyn Fn(&mut [f64]) + Send + Sync>,
+    single: Function<f32>,
+    double: Function<f64>,
 }
 
+/// A function of all elements of a slice, in place.
+pub type Function<T> = Box<dyn Fn(&mut [T]) + Send + Sync>;
+
 impl Floats {
-    pub fn new(
-        single: impl Fn(&mut [f32]) + Send + Sync + 'static,
-        double: impl Fn(&mut [f64]) + Send + Sync + 'static,
-    ) -> Box<dyn Kernel> {
-        Box::new(Floats { single: Box::new(single), double: Box::new(double) })
+    pub fn of(single: Function<f32>, double: Function<f64>) -> Floats {
+        Floats { single, double }
+    }
+
+    /// # Errors
+    /// If it holds no floats.
+    pub fn apply(&self, value: &mut Value) -> Result<(), OpError> {
+        match value.tensor().map(Tensor::element_type) {
+            Some(ElementType::F32) => (self.single)(writable::<f32>(value)?),
+            Some(ElementType::F64) => (self.double)(writable::<f64>(value)?),
+            Some(ElementType::F16) => through_f32(writable::<f16>(value)?, &self.single),
+            _ => bad!("expected floats, found {}", value.kind()),
+        }
+        Ok(())
     }
 }
 
@@ -75,14 +87,8 @@ impl fmt::Debug for Floats {
 
 impl Kernel for Floats {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
-        let element_type = inputs.tensor(0)?.element_type();
         let mut value = inputs.take_value(0);
-        match element_type {
-            ElementType::F32 => (self.single)(writable::<f32>(&mut value)?),
-            ElementType::F64 => (self.double)(writable::<f64>(&mut value)?),
-            ElementType::F16 => through_f32(writable::<f16>(&mut value)?, &self.single),
-            _ => bad!("expected floats, found {element_type}"),
-        }
+        self.apply(&mut value)?;
         Ok(smallvec![value])
     }
 }
@@ -98,12 +104,12 @@ pub fn through_f32(values: &mut [f16], f: impl Fn(&mut [f32])) {
 
 macro_rules! floats {
     ($single:expr, $double:expr) => {
-        Floats::new(|v: &mut [f32]| each(v, $single), |v: &mut [f64]| each(v, $double))
+        Floats::of(Box::new(|v: &mut [f32]| each(v, $single)), Box::new(|v: &mut [f64]| each(v, $double)))
     };
 }
 
 fn float(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    Ok(match build.node.op_type.as_str() {
+    Ok(Box::new(match build.node.op_type.as_str() {
         "Acos" => floats!(f32::acos, f64::acos),
         "Acosh" => floats!(|v| f64::from(v).acosh() as f32, f64::acosh),
         "Asin" => floats!(f32::asin, f64::asin),
@@ -126,7 +132,7 @@ fn float(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
         "Tan" => floats!(f32::tan, f64::tan),
         "Tanh" => floats!(functions::tanh, f64::tanh),
         other => bad!("{other} is no function of one float"),
-    })
+    }))
 }
 
 /// A function of every number, in place.

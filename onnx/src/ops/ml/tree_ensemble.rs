@@ -77,7 +77,7 @@ fn part<T: Number>(build: &Build<'_>) -> Result<Part<T, Regression<T>>, OpError>
     };
     let ensemble = arrays.read()?;
     let finish = Regression::new(aggregate, transform, vec![], targets, ensemble.roots.len())?;
-    Ok(Part { forest: Forest::new(ensemble, aggregate, false), finish })
+    Ok(Part { forest: Forest::new(ensemble, aggregate, finish.asks()), finish })
 }
 
 /// Writes the answers of all rows in the type of the operator.
@@ -88,8 +88,8 @@ fn finish<T: Number>(part: &Part<T, Regression<T>>, room: &mut Room<T>, count: u
     crate::tensor::volume(&[count, tally.outputs], size_of::<T>())?;
     let mut out = Vec::with_capacity(count * tally.outputs);
     for row in 0..count {
-        let (scores, _) = tally.row(&mut room.scratch.scores, row);
-        part.finish.row(scores);
+        let (scores, has) = tally.row(&mut room.scratch.scores, row);
+        part.finish.row(scores, has);
         out.extend_from_slice(scores);
     }
     Ok(out)
@@ -118,7 +118,7 @@ impl Kernel for TreeEnsemble {
             bad!("the trees are of {}, the input is of {}", self.element, input.element_type());
         }
         let count = if let [count, _] = input.shape() { *count } else { 1 };
-        let out = self.trees.run(input, false, Write(self.element))??;
+        let out = self.trees.run(input, Write(self.element))??;
         let outputs = out.len().checked_div(count).unwrap_or(0);
         Ok(smallvec![Tensor::from_elements(&[count, outputs], out)?.into()])
     }

@@ -140,7 +140,7 @@ impl Answer<Classification<f32>> for Write<'_> {
 
 impl Kernel for Classifier {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
-        let (labels, scores) = self.trees.run(inputs.tensor(0)?, true, Write(&self.labels))??;
+        let (labels, scores) = self.trees.run(inputs.tensor(0)?, Write(&self.labels))??;
         Ok(smallvec![labels.into(), scores.into()])
     }
 

@@ -53,7 +53,7 @@ fn part<T: Number>(build: &Build<'_>) -> Result<Part<T, Regression<T>>, OpError>
     let ensemble = tree_parts::arrays::<T>(node, "target", targets)?.read()?;
     let base = tree_parts::floats(node, "base_values")?;
     let finish = Regression::new(aggregate, transform, base, targets, ensemble.roots.len())?;
-    Ok(Part { forest: Forest::new(ensemble, aggregate, false), finish })
+    Ok(Part { forest: Forest::new(ensemble, aggregate, finish.asks()), finish })
 }
 
 /// Writes the answers of all rows.
@@ -65,8 +65,8 @@ fn write<T: Number>(part: &Part<T, Regression<T>>, room: &mut Room<T>, count: us
     crate::tensor::volume(&shape, 4)?;
     let mut out = Vec::with_capacity(count * tally.outputs);
     for row in 0..count {
-        let (scores, _) = tally.row(&mut room.scratch.scores, row);
-        part.finish.row(scores);
+        let (scores, has) = tally.row(&mut room.scratch.scores, row);
+        part.finish.row(scores, has);
         out.extend(scores.iter().map(|s| s.to_f32()));
     }
     Tensor::new(&shape, out)
@@ -86,7 +86,7 @@ impl Answer<Regression<f32>> for Write {
 
 impl Kernel for Regressor {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
-        Ok(smallvec![self.0.run(inputs.tensor(0)?, false, Write)??.into()])
+        Ok(smallvec![self.0.run(inputs.tensor(0)?, Write)??.into()])
     }
 
     fn parameters(&self) -> usize {

@@ -79,7 +79,7 @@ impl<F: Widen> Typed<F> {
     ///
     /// # Errors
     /// If the input is no matrix of numbers, or too narrow.
-    pub fn run<A: Answer<F>>(&self, input: &Tensor, told: bool, answer: A) -> Result<A::Out, OpError> {
+    pub fn run<A: Answer<F>>(&self, input: &Tensor, answer: A) -> Result<A::Out, OpError> {
         let wide = match self {
             Typed::Single(part, _) if input.element_type() != ElementType::F64 => {
                 return f32::with_scratch(|room| {
@@ -88,7 +88,8 @@ impl<F: Widen> Typed<F> {
                 });
             }
             Typed::Single(part, wide) => wide.get_or_init(|| {
-                let forest = Forest::new(part.forest.ensemble().widened(), part.forest.tally().aggregate, told);
+                let tally = part.forest.tally();
+                let forest = Forest::new(part.forest.ensemble().widened(), tally.aggregate, tally.told);
                 Box::new(Part { forest, finish: part.finish.widen() })
             }),
             Typed::Double(part) => part,

@@ -201,7 +201,7 @@ fn add_scaled<T: Real>(wide: &Axis, tap: usize, source: &[T], weight: T, line: &
     if from == to {
         return;
     }
-    let first = from * wide.stride + tap * wide.dilation - wide.before;
+    let first = wide.first(from, tap);
     if wide.stride == 1 {
         for (v, s) in line[from..to].iter_mut().zip(&source[first..]) {
             *v += weight * *s;

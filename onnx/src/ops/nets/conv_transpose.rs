@@ -42,7 +42,6 @@ struct ConvTranspose {
 
 /// Sizes of one run. The axes are those of the convolution that this one undoes: its windows lie over *our output*.
 struct Plan {
-    batch: usize,
     groups: usize,
     channels: usize,
     filters: usize,
@@ -77,7 +76,7 @@ impl ConvTranspose {
         let mut shape = Shape::from_slice(&[x[0], filters]);
         shape.extend(axes.iter().map(|a| a.input));
         let channels = x[1] / self.groups;
-        Ok(Plan { batch: x[0], groups: self.groups, channels, filters: w[1], axes: three(&axes), shape })
+        Ok(Plan { groups: self.groups, channels, filters: w[1], axes: three(&axes), shape })
     }
 
     fn axis(&self, rank: usize, i: usize, input: usize, kernel: usize) -> Result<Axis, OpError> {
@@ -91,7 +90,7 @@ impl ConvTranspose {
         let whole = (input.max(1) - 1) * stride + extra + (kernel - 1) * dilation + 1;
         let wanted = match (&self.output_shape, window.padding) {
             (Some(_), _) => Some(Window::side(&self.output_shape, rank, i, 0)?),
-            (None, Padding::SameLower | Padding::SameUpper) => Some(input * stride),
+            (None, Padding::SameLower | Padding::SameUpper) => Some(whole.min(input * stride)),
             (None, _) => None,
         };
         let (before, output) = match wanted {
@@ -108,7 +107,7 @@ impl ConvTranspose {
                 }
             }
         };
-        Ok(Axis { input: output, output: input, kernel, stride, dilation, before, after: 0 })
+        Ok(Axis { input: output, output: input, kernel, stride, dilation, before: before as isize, after: 0 })
     }
 
     fn spread<T: Real>(&self, inputs: &Inputs<'_>, packed: Option<&[T]>) -> Result<Values, OpError> {
@@ -178,7 +177,7 @@ impl Plan {
                     && first < last
                 {
                     let target = &mut channel[(z * high.input + y) * wide.input..][..wide.input];
-                    let start = first * wide.stride + kw * wide.dilation - wide.before;
+                    let start = wide.first(first, kw);
                     let source = &row[at - from + first - x..at - from + last - x];
                     target[start..].iter_mut().step_by(wide.stride).zip(source).for_each(|(t, s)| *t += *s);
                 }

@@ -61,7 +61,7 @@ impl<T: Copy> Patches<'_, T> {
         }
         piece[..from - x].fill(self.padding);
         piece[to - x..].fill(self.padding);
-        let first = from * wide.stride + tap * wide.dilation - wide.before;
+        let first = wide.first(from, tap);
         let middle = &mut piece[from - x..to - x];
         if wide.stride == 1 {
             middle.copy_from_slice(&source[first..][..to - from]);

@@ -93,7 +93,8 @@ mod tests {
             let transposed: Vec<T> = (0..n * k).map(|i| number(b[i % k * n + i / k])).collect();
             let sum = |at: usize| (0..k).map(|j| a[at / n * k + j] * b[j * n + at % n]).sum::<i32>();
             let want: Vec<T> = (0..m * n).map(|at| number(2 + sum(at))).collect();
-            let (a, b) = (a.into_iter().map(&number).collect::<Vec<T>>(), b.into_iter().map(&number).collect::<Vec<T>>());
+            let (a, b) =
+                (a.into_iter().map(&number).collect::<Vec<T>>(), b.into_iter().map(&number).collect::<Vec<T>>());
             let mut got = vec![number(2); m * n];
             T::multiply(&a, &b, (k, n), &mut got);
             assert_eq!(got, want, "{m} {k} {n}");

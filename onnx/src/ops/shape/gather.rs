@@ -73,7 +73,7 @@ impl Kernel for Gather {
 }
 
 /// The `inner` elements at each index of an axis of `len`, for everything before that axis.
-fn rows<T: Clone>(data: &[T], list: &[usize], len: usize, inner: usize, total: usize) -> Vec<T> {
+pub fn rows<T: Clone>(data: &[T], list: &[usize], len: usize, inner: usize, total: usize) -> Vec<T> {
     if total == 0 {
         return vec![];
     }

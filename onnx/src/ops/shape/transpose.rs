@@ -48,7 +48,10 @@ impl Kernel for Transpose {
 }
 
 /// The axes in another order; `order` names every axis once.
-fn permute(tensor: &Tensor, order: &[usize]) -> Result<Tensor, OpError> {
+///
+/// # Errors
+/// If the result is too large.
+pub fn permute(tensor: &Tensor, order: &[usize]) -> Result<Tensor, OpError> {
     let steps = layout::steps(tensor.shape());
     let shape: Shape = order.iter().map(|i| tensor.shape()[*i]).collect();
     let steps: Steps = order.iter().map(|i| steps[*i]).collect();

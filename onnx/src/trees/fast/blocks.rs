@@ -110,7 +110,11 @@ impl<T: Real> Blocks<T> {
             let rest = upper.exits.iter().map(|i| cuts.depths[*i as usize]).max().unwrap_or(0);
             let place = |i: &u32| {
                 let cell = cells[*i as usize];
-                if rest == 0 { Some(cuts.nodes[*i as usize].leaf) } else { Some(cell).filter(|c| flat.cells(tree).contains(&(*c as usize))) }
+                if rest == 0 {
+                    Some(cuts.nodes[*i as usize].leaf)
+                } else {
+                    Some(cell).filter(|c| flat.cells(tree).contains(&(*c as usize)))
+                }
             };
             let exits = blocks.exits.len() as u32;
             for exit in &upper.exits {
@@ -138,7 +142,10 @@ impl<T: Real> Blocks<T> {
     }
 
     pub fn bytes(&self) -> usize {
-        self.columns.bytes() + size_of_val(&self.branches[..]) + size_of_val(&self.exits[..]) + size_of_val(&self.trees[..])
+        self.columns.bytes()
+            + size_of_val(&self.branches[..])
+            + size_of_val(&self.exits[..])
+            + size_of_val(&self.trees[..])
     }
 
     /// Sends the leaf of every row and tree to `sink`, as [`Flat::walk`] does. `rows` are as `flat` wants them; the features
@@ -174,7 +181,13 @@ impl<T: Real> Blocks<T> {
     /// [`Blocks::block`] compiled for 32-byte registers.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-    unsafe fn block_avx2<C: Cell<T>>(&self, flat: &Flat<T, C>, block: &Block<'_, T>, room: &mut Room, sink: &mut impl Sink) {
+    unsafe fn block_avx2<C: Cell<T>>(
+        &self,
+        flat: &Flat<T, C>,
+        block: &Block<'_, T>,
+        room: &mut Room,
+        sink: &mut impl Sink,
+    ) {
         self.block(flat, block, room, sink);
     }
 

@@ -111,4 +111,3 @@ impl<T: Real> Columns<T> {
         }
     }
 }
-

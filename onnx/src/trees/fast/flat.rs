@@ -124,7 +124,14 @@ impl<T: Real, C: Cell<T>> Flat<T, C> {
 
     /// Copies a tree breadth first, so that the cells of a level and of siblings lie together. `places` says where the children
     /// of a node are, and of which tree: a second parent gets another copy of the node, not of what is below.
-    fn lay(&mut self, cuts: &Cuts<T>, tree: u32, root: u32, places: &mut [(u32, usize)], cells: &mut [u32]) -> Option<()> {
+    fn lay(
+        &mut self,
+        cuts: &Cuts<T>,
+        tree: u32,
+        root: u32,
+        places: &mut [(u32, usize)],
+        cells: &mut [u32],
+    ) -> Option<()> {
         let base = self.cells.len();
         let mut queue = VecDeque::from([root]);
         let mut next = 1;

@@ -5,7 +5,7 @@
 //! they do there for the first row of a batch, so that a row's sum does not depend on its place in the batch), rows of
 //! a block one after the other. Whole numbers go through doubles and stop at the ends of their type, as there.
 
-use crate::ops::math::functions::exp;
+use crate::ops::math::functions::Real;
 use crate::ops::math::number::Number;
 
 /// What is computed.
@@ -33,51 +33,6 @@ pub trait Folded: Number {
     }
     /// Of every column of `n` rows of `inner` elements.
     fn columns(fold: Fold, values: &[Self], n: usize, inner: usize) -> Vec<Self>;
-}
-
-/// A float with what reductions need of it.
-trait Real: Number {
-    fn from_len(n: usize) -> Self;
-    fn log(self) -> Self;
-    fn root(self) -> Self;
-    fn power(self) -> Self;
-    fn finite(self) -> bool;
-}
-
-impl Real for f32 {
-    fn from_len(n: usize) -> f32 {
-        n as f32
-    }
-    fn log(self) -> f32 {
-        self.ln()
-    }
-    fn root(self) -> f32 {
-        self.sqrt()
-    }
-    fn power(self) -> f32 {
-        exp(self)
-    }
-    fn finite(self) -> bool {
-        self.is_finite()
-    }
-}
-
-impl Real for f64 {
-    fn from_len(n: usize) -> f64 {
-        n as f64
-    }
-    fn log(self) -> f64 {
-        self.ln()
-    }
-    fn root(self) -> f64 {
-        self.sqrt()
-    }
-    fn power(self) -> f64 {
-        self.exp()
-    }
-    fn finite(self) -> bool {
-        self.is_finite()
-    }
 }
 
 /// Lanes of a packet of 16 bytes.
@@ -132,16 +87,16 @@ fn real_line<T: Real>(fold: Fold, values: &[T]) -> T {
     let log_sum_exp = |values: &[T]| {
         let max = extreme(values, T::lowest(), |a, b| a > b);
         let shift = if max.finite() { max } else { T::default() };
-        sequential(values, |v| v.minus(shift).power()).log().plus(shift)
+        sequential(values, |v| v.minus(shift).exponential()).logarithm().plus(shift)
     };
     match fold {
         Fold::L1 => sequential(values, T::magnitude),
         Fold::L2 => sequential(values, |v| v.times(v)).root(),
-        Fold::LogSum => sequential(values, |v| v).log(),
+        Fold::LogSum => sequential(values, |v| v).logarithm(),
         Fold::LogSumExp => log_sum_exp(values),
         Fold::Max => extreme(values, T::lowest(), |a, b| a > b),
         Fold::Mean if values.is_empty() => T::default(),
-        Fold::Mean => packed_sum(values).over(T::from_len(values.len())),
+        Fold::Mean => packed_sum(values).over(T::from_count(values.len())),
         Fold::Min => extreme(values, T::highest(), |a, b| a < b),
         Fold::Prod => values.iter().fold(T::one(), |product, v| product.times(*v)),
         Fold::Sum => packed_sum(values),
@@ -178,9 +133,9 @@ fn real_columns<T: Real>(fold: Fold, values: &[T], n: usize, inner: usize) -> Ve
     match fold {
         Fold::L1 => rows(start(T::magnitude), |sum, v| sum.plus(v.magnitude())),
         Fold::L2 => finish(squares(), &T::root),
-        Fold::LogSum => finish(rows(start(|v| v), T::plus), &T::log),
+        Fold::LogSum => finish(rows(start(|v| v), T::plus), &T::logarithm),
         Fold::Max => rows(start(|v| v), |best, v| if v > best { v } else { best }),
-        Fold::Mean => finish(rows(start(|v| v), T::plus), &|sum| sum.over(T::from_len(n))),
+        Fold::Mean => finish(rows(start(|v| v), T::plus), &|sum| sum.over(T::from_count(n))),
         Fold::Min => rows(start(|v| v), |best, v| if v < best { v } else { best }),
         Fold::Prod => rows(start(|v| v), T::times),
         Fold::Sum | Fold::LogSumExp => rows(start(|v| v), T::plus),
