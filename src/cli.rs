@@ -280,6 +280,9 @@ mod tests {
         fn demo(&self, _: &DemoArgs) -> Exit {
             Exit::Signal(4)
         }
+        fn model(&self, _: &ModelCommand) -> Exit {
+            Exit::Signal(5)
+        }
     }
 
     #[test]
@@ -289,6 +292,7 @@ mod tests {
             ("tidemill check", Exit::Signal(2)),
             ("tidemill migrate", Exit::Signal(3)),
             ("tidemill demo", Exit::Signal(4)),
+            ("tidemill model run m.onnx --rows -", Exit::Signal(5)),
             ("tidemill config show -c /nonexistent.toml", Exit::Configuration),
             ("tidemill version", Exit::Done),
         ] {

@@ -234,7 +234,8 @@ impl FirstRun {
         let trial = || {
             let made = session.worker()?.run(1, row.clone())?;
             session.tune(&row)?;
-            Ok((made, session.row_bytes_of(1, row.clone()).unwrap_or(0)))
+            let row_bytes = session.row_bytes_of(1, row.clone()).or_else(|| session.row_bytes());
+            Ok((made, row_bytes.unwrap_or(0)))
         };
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(trial));
         let (made, row_bytes) = done.unwrap_or_else(|_| Err(RunError::Failed("the model panicked".into())))?;
