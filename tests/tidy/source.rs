@@ -204,8 +204,8 @@ impl<'ast> Visit<'ast> for Paths {
 }
 
 /// All `.rs` files below a folder of the repository, sorted.
-pub fn read_all(folder: &'static str) -> Vec<Source> {
-    let root = &Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+pub fn read_all(top: &'static str) -> Vec<Source> {
+    let root = &Path::new(env!("CARGO_MANIFEST_DIR")).join(top);
     let mut found = Vec::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -215,7 +215,7 @@ pub fn read_all(folder: &'static str) -> Vec<Source> {
             } else if entry.extension().is_some_and(|e| e == "rs") {
                 let below = entry.strip_prefix(root).expect("it is below").to_str().expect("UTF-8").replace('\\', "/");
                 let text = std::fs::read_to_string(&entry).expect("a readable source");
-                found.push(Source { root: folder, ..Source::parse(&below, &text) });
+                found.push(Source { root: top, ..Source::parse(&below, &text) });
             }
         }
     }
