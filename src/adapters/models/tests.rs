@@ -569,8 +569,10 @@ impl Drop for Made {
     }
 }
 
+type Scores = Result<Vec<Column>, ModelError>;
+
 /// Runs events through a bundle: the columns, or what was said; and which records the decoder rejected, with the reason.
-fn run(bundle: &Bundle, events: &[Value]) -> (Result<Vec<Column>, ModelError>, Vec<(usize, &'static str)>) {
+fn run(bundle: &Bundle, events: &[Value]) -> (Scores, Vec<(usize, &'static str)>) {
     let mut batch = Batch::default();
     for event in events {
         let payload = batch.push_bytes(Some(event.to_string().as_bytes()));
