@@ -36,7 +36,6 @@ pub const FAMILIES: &[&[Operator]] = &[
     math::logic::OPERATORS,
     math::lp_norm::OPERATORS,
     math::power::OPERATORS,
-    math::random::OPERATORS,
     math::reduce::OPERATORS,
     math::softmax::OPERATORS,
     math::unary::OPERATORS,
