@@ -203,12 +203,14 @@ impl Kernel for Shrink {
 impl Shrink {
     fn all<T: Number>(&self, value: &mut Value) -> Result<(), OpError> {
         let (bias, lambd) = (f64::from(self.bias), f64::from(self.lambd));
+        // Beside a whole number onnxruntime computes in float.
+        let shifted = |v: f64, by: f64| T::from_f64(if T::WHOLE { f64::from(v as f32 + by as f32) } else { v + by });
         each(writable::<T>(value)?, |v| {
             let wide = v.to_f64();
             if wide < -lambd {
-                T::from_f64(wide + bias)
+                shifted(wide, bias)
             } else if wide > lambd {
-                T::from_f64(wide - bias)
+                shifted(wide, -bias)
             } else {
                 T::default()
             }

@@ -37,10 +37,11 @@ impl Kernel for Clip {
 }
 
 impl Clip {
-    /// NaN stays, a bound that is NaN is none, and of crossed bounds the upper one counts: as in onnxruntime.
+    /// NaN stays, a bound that is NaN is none, a bound that is left out is the last finite number, and of crossed
+    /// bounds the upper one counts: as in onnxruntime.
     fn all<T: Number>(&self, inputs: &mut Inputs<'_>) -> Result<Value, OpError> {
-        let least = bound::<T>(inputs, 1, self.least, T::lowest())?;
-        let most = bound::<T>(inputs, 2, self.most, T::highest())?;
+        let least = bound::<T>(inputs, 1, self.least, T::least())?;
+        let most = bound::<T>(inputs, 2, self.most, T::most())?;
         let mut value = inputs.take_value(0);
         each(writable::<T>(&mut value)?, |v| {
             let v = if v < least { least } else { v };
@@ -78,6 +79,6 @@ mod tests {
         assert_eq!(clip(&values, Some(0.0), Some(2.0)), "[NaN, 1.0, 0.0, 2.0]");
         assert_eq!(clip(&values, Some(f32::NAN), Some(2.0)), "[NaN, 1.0, -inf, 2.0]");
         assert_eq!(clip(&values, Some(2.0), Some(0.0)), "[NaN, 0.0, 0.0, 0.0]");
-        assert_eq!(clip(&values, None, None), "[NaN, 1.0, -inf, 3.0]");
+        assert_eq!(clip(&values, None, None), "[NaN, 1.0, -3.4028235e38, 3.0]");
     }
 }

@@ -25,6 +25,10 @@ pub trait Number: Element + Copy + PartialOrd {
     fn one() -> Self;
     fn lowest() -> Self;
     fn highest() -> Self;
+    /// The smallest finite number.
+    fn least() -> Self;
+    /// The largest finite number.
+    fn most() -> Self;
     /// Whether it is a whole number type, where division by zero is an error.
     const WHOLE: bool;
 }
@@ -47,6 +51,8 @@ macro_rules! whole {
             fn one() -> Self { 1 }
             fn lowest() -> Self { Self::MIN }
             fn highest() -> Self { Self::MAX }
+            fn least() -> Self { Self::MIN }
+            fn most() -> Self { Self::MAX }
             const WHOLE: bool = true;
         })*
     };
@@ -64,7 +70,11 @@ fn i64_of(value: f64) -> i64 {
 }
 
 fn u64_of(value: f64) -> u64 {
-    if value >= 9_223_372_036_854_775_808.0 { value as u64 } else { i64_of(value) as u64 }
+    match value {
+        18_446_744_073_709_551_616.0.. => 0,
+        9_223_372_036_854_775_808.0.. => value as u64,
+        _ => i64_of(value) as u64,
+    }
 }
 
 macro_rules! signed_modulo {
@@ -106,6 +116,8 @@ macro_rules! float {
             fn one() -> Self { 1.0 }
             fn lowest() -> Self { Self::NEG_INFINITY }
             fn highest() -> Self { Self::INFINITY }
+            fn least() -> Self { Self::MIN }
+            fn most() -> Self { Self::MAX }
             const WHOLE: bool = false;
         })*
     };
