@@ -159,7 +159,8 @@ def number(value):
         return "NaN"
     if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
-    out = float(str(value))  # the shortest text of its own type, as a double
+    # The shortest text of its own type, as a double; of float16 that would be too coarse for a reader that compares doubles.
+    out = float(value) if isinstance(value, np.float16) else float(str(value))
     assert type(value)(out) == value, value
     return out
 
