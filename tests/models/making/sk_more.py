@@ -46,7 +46,6 @@ classifier("more_nu_svc_linear", svm.NuSVC(kernel="linear", nu=0.3), 2, zipmap=F
 classifier("more_svc_ovo", svm.SVC(decision_function_shape="ovo"), 4, text=True, zipmap=False, raw_scores=True)
 regressor("more_sgd_one_class", lm.SGDOneClassSVM(random_state=1))
 regressor("more_neighbors", nn.NearestNeighbors(n_neighbors=3, radius=None))
-regressor("more_knn_transformer", nn.KNeighborsTransformer(n_neighbors=3, mode="distance"))
 regressor("more_incremental_pca", d.IncrementalPCA(3))
 regressor("more_variance", fs.VarianceThreshold(0.01))
 regressor("more_rfe", fs.RFE(lm.LinearRegression(), n_features_to_select=3))
