@@ -68,6 +68,9 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Run the whole pipeline against a broker in this process and a throwaway Postgres.
     Demo(DemoArgs),
+    /// Look at a model, try it, measure it: no Kafka and no Postgres needed.
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -118,6 +121,54 @@ pub struct DemoArgs {
 }
 
 #[derive(Clone, Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Score rows with a bare ONNX file: JSON lines in, JSON lines out.
+    Run(ModelRunArgs),
+    /// Say what a model takes and makes, its operators, memory, and what is missing.
+    Inspect(ModelInspectArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ModelInspectArgs {
+    /// The model file, or the folder of a bundle.
+    #[arg(value_name = "MODEL.onnx|BUNDLE")]
+    pub model: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+/// Each input line is an object from graph-input name to that row's value without the batch axis (number, boolean, text or
+/// nested array; NaN and infinities as "NaN", "Infinity", "-Infinity"); each output line the same for graph outputs.
+#[derive(Clone, Debug, Args)]
+pub struct ModelRunArgs {
+    /// The model file; its external data must lie beside it.
+    #[arg(value_name = "MODEL.onnx")]
+    pub model: PathBuf,
+    /// File of rows; - is the standard input.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub rows: PathBuf,
+    /// Rows that are scored at once.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub batch: u32,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+/// Which library computes.
+#[derive(Clone, Debug, Args)]
+pub struct EngineArgs {
+    /// tract (with kernels of our own), or onnxruntime in a build that has it.
+    #[arg(long, value_name = "ENGINE", default_value = "tract", value_parser = ["tract", "onnxruntime"])]
+    pub engine: String,
+    /// The onnxruntime library, if not named by ORT_DYLIB_PATH.
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Print the effective configuration with the origin of every key; secrets are ***.
     Show(ConfigArgs),
@@ -127,6 +178,7 @@ pub enum ConfigCommand {
 
 /// The commands that need adapters. `app` fills them.
 pub trait Commands {
+    fn model(&self, command: &ModelCommand) -> Exit;
     fn run(&self, args: &ConfigArgs) -> Exit;
     fn check(&self, args: &CheckArgs) -> Exit;
     fn migrate(&self, args: &MigrateArgs) -> Exit;
@@ -141,6 +193,7 @@ impl Cli {
             Command::Check(args) => commands.check(&args),
             Command::Migrate(args) => commands.migrate(&args),
             Command::Demo(args) => commands.demo(&args),
+            Command::Model(command) => commands.model(&command),
             Command::Config(ConfigCommand::Show(args)) => show_config(&args),
             Command::Config(ConfigCommand::Schema) => print(&schema::of::<Config>()),
             Command::Version => print(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n")),

@@ -6,6 +6,7 @@ mod connect;
 mod demo;
 mod launch;
 mod migrate;
+mod model;
 mod plan;
 mod prepare;
 mod run;
@@ -17,6 +18,7 @@ use crate::cli::ConfigArgs;
 use crate::cli::DemoArgs;
 use crate::cli::Exit;
 use crate::cli::MigrateArgs;
+use crate::cli::ModelCommand;
 use crate::config::Config;
 use crate::config::load;
 use crate::config::validate;
@@ -26,6 +28,10 @@ use crate::telemetry::logging;
 pub struct App;
 
 impl Commands for App {
+    fn model(&self, command: &ModelCommand) -> Exit {
+        model::model(command)
+    }
+
     fn run(&self, args: &ConfigArgs) -> Exit {
         with_config(args, |config| with_logging(&config, || run::run(&config)))
     }

@@ -1,0 +1,16 @@
+//! Bounds for files that nobody has looked at: what a model may ask for before it is refused.
+
+/// Bytes of one tensor, weights and intermediate results alike.
+pub const TENSOR_BYTES: usize = 1 << 30;
+/// Bytes of `model.onnx`; protobuf itself cannot hold more.
+pub const FILE_BYTES: u64 = 1 << 31;
+/// Nodes of a graph after its functions were inlined, subgraphs included.
+pub const NODES: usize = 200_000;
+/// Graphs inside graphs, and functions inside functions.
+pub const DEPTH: usize = 32;
+/// Axes of a tensor.
+pub const RANK: usize = 32;
+/// Turns of one Loop.
+pub const TURNS: usize = 1_000_000;
+/// Elements that all turns of one Loop or Scan may add up to.
+pub const LOOP_ELEMENTS: usize = 1 << 28;

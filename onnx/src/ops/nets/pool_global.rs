@@ -1,0 +1,86 @@
+//! Pools over whole channels: GlobalAveragePool, GlobalMaxPool, GlobalLpPool.
+
+use crate::bad;
+use crate::error::OpError;
+use crate::kernel::Build;
+use crate::kernel::Inputs;
+use crate::kernel::Kernel;
+use crate::ops::nets::real::Real;
+use crate::ops::nets::real::by_float;
+use crate::registry::Operator;
+use crate::tensor::Shape;
+use crate::tensor::Tensor;
+use crate::value::Values;
+use crate::value::one;
+
+pub const OPERATORS: &[Operator] = &[
+    Operator::own("GlobalAveragePool", average),
+    Operator::own("GlobalLpPool", lp),
+    Operator::own("GlobalMaxPool", max),
+];
+
+#[derive(Debug)]
+enum Global {
+    Average,
+    Max,
+    Lp(i64),
+}
+
+impl Kernel for Global {
+    fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
+        by_float(inputs, |i| self.pool::<f32>(i), |i| self.pool::<f64>(i))
+    }
+}
+
+impl Global {
+    fn pool<T: Real>(&self, inputs: &Inputs<'_>) -> Result<Values, OpError> {
+        let x = inputs.tensor(0)?;
+        if x.rank() < 2 {
+            bad!("an input of {} axes", x.rank());
+        }
+        let mut shape = Shape::from_slice(&x.shape()[..2]);
+        shape.resize(x.rank(), 1);
+        let size: usize = x.shape()[2..].iter().product();
+        let channels = x.slice::<T>()?.chunks_exact(size.max(1));
+        let out: Vec<T> = match (size, self) {
+            (0, _) => return Ok(one(Tensor::full(&shape, T::ZERO)?)),
+            (_, Global::Average) => channels.map(|c| sum(c.iter().copied()) / T::from_usize(size)).collect(),
+            (_, Global::Max) => {
+                channels.map(|c| c.iter().fold(T::LOWEST, |m, v| if m > *v { m } else { *v })).collect()
+            }
+            (_, Global::Lp(1)) => channels.map(|c| sum(c.iter().map(|v| v.abs()))).collect(),
+            (_, Global::Lp(2)) => channels.map(|c| sum(c.iter().map(|v| *v * *v)).sqrt()).collect(),
+            (_, Global::Lp(p)) => {
+                let p = T::from_f64(*p as f64);
+                channels.map(|c| sum(c.iter().map(|v| v.abs().powf(p))).powf(T::ONE / p)).collect()
+            }
+        };
+        Ok(one(Tensor::new(&shape, out)?))
+    }
+}
+
+/// Sums large channels without losing the small terms: in double precision.
+fn sum<T: Real>(values: impl Iterator<Item = T>) -> T {
+    T::from_f64(values.map(Real::to_f64).sum::<f64>())
+}
+
+fn average(_: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    Ok(Box::new(Global::Average))
+}
+
+fn max(_: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    Ok(Box::new(Global::Max))
+}
+
+fn lp(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    let attributes = &build.node.attributes;
+    // Version 1 had a float.
+    let p = match attributes.int("p") {
+        Ok(p) => p.unwrap_or(2),
+        Err(_) => attributes.float_or("p", 2.0)? as i64,
+    };
+    if p < 1 {
+        bad!("p is {p}");
+    }
+    Ok(Box::new(Global::Lp(p)))
+}

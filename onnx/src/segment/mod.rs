@@ -1,0 +1,211 @@
+//! A run of nodes that tract computes as a whole, so that it can fuse and order them.
+//!
+//! Plans are made for the shapes that come. When shapes differ in one length only, that length is left open, and one
+//! plan serves all batches. Where this crate has kernels for all nodes too, the first results of both are compared, and
+//! the faster right one is kept.
+
+pub mod plan;
+
+use std::sync::RwLock;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::error::OpError;
+use crate::kernel::Inputs;
+use crate::kernel::Kernel;
+use crate::program::Program;
+use crate::program::State;
+use crate::segment::plan::Key;
+use crate::segment::plan::Nodes;
+use crate::segment::plan::Open;
+use crate::segment::plan::Plan;
+use crate::session::probe::close;
+use crate::tensor::Shape;
+use crate::value::Value;
+use crate::value::Values;
+
+/// Plans for single shapes that are kept at once.
+const PLANS: usize = 8;
+/// tract is given up when it is this much slower than this crate's kernels.
+const SLOWER: f64 = 1.1;
+
+/// See the module.
+pub struct Segment {
+    nodes: Nodes,
+    /// The same by this crate's kernels, where there are some for all nodes.
+    own: Option<Program>,
+    plans: RwLock<Plans>,
+}
+
+#[derive(Debug, Default)]
+struct Plans {
+    /// For any length of the open axes.
+    open: Option<(Key, Open, Plan)>,
+    /// An open plan was tried for this pattern and refused.
+    closed: Option<Open>,
+    fixed: Vec<(Key, Plan)>,
+    /// Why tract is not used any more; only with kernels of this crate.
+    given_up: Option<String>,
+}
+
+impl Segment {
+    pub fn new(nodes: Nodes, own: Option<Program>) -> Segment {
+        Segment { nodes, own, plans: RwLock::default() }
+    }
+
+    fn run_own(own: &Program, inputs: &[Value]) -> Result<Values, OpError> {
+        let made = own.run(&mut State::default(), inputs.to_vec());
+        made.map(Values::from_vec).map_err(|e| OpError::bad(e.to_string()))
+    }
+
+    fn find(&self, key: &Key) -> Option<Plan> {
+        let plans = self.plans.read().unwrap_or_else(|e| e.into_inner());
+        if let Some((_, plan)) = plans.fixed.iter().find(|(k, _)| k == key) {
+            return Some(plan.clone());
+        }
+        let (pattern, open, plan) = plans.open.as_ref()?;
+        (open_axes(pattern, key)? == *open || pattern == key).then(|| plan.clone())
+    }
+
+    /// Makes a plan for shapes that come for the first time, and compares it with this crate's kernels.
+    fn learn(&self, key: &Key, inputs: &[Value]) -> Result<Values, OpError> {
+        let mut plans = self.plans.write().unwrap_or_else(|e| e.into_inner());
+        let open = plans.fixed.iter().find_map(|(k, _)| open_axes(k, key)).filter(|o| plans.closed.as_ref() != Some(o));
+        let mut made: Option<Result<Values, OpError>> = None;
+        if let Some(open) = open {
+            match Plan::build(&self.nodes, key, &open).and_then(|plan| Ok((self.checked(&plan, inputs)?, plan))) {
+                Ok((values, plan)) => {
+                    plans.open = Some((key.clone(), open, plan));
+                    plans.fixed.clear();
+                    made = Some(Ok(values));
+                }
+                Err(_) => plans.closed = Some(open),
+            }
+        }
+        let made = made.unwrap_or_else(|| {
+            let plan = Plan::build(&self.nodes, key, &vec![])?;
+            let values = self.checked(&plan, inputs)?;
+            if plans.fixed.len() >= PLANS {
+                plans.fixed.remove(0);
+            }
+            plans.fixed.push((key.clone(), plan));
+            Ok(values)
+        });
+        match (made, &self.own) {
+            (Ok(values), _) => Ok(values),
+            (Err(why), Some(own)) => {
+                let values = Segment::run_own(own, inputs)?;
+                *plans = Plans { given_up: Some(why.to_string()), ..Plans::default() };
+                Ok(values)
+            }
+            (Err(why), None) => Err(why),
+        }
+    }
+
+    /// Runs a new plan; an error if this crate's kernels say otherwise or are faster.
+    fn checked(&self, plan: &Plan, inputs: &[Value]) -> Result<Values, OpError> {
+        let values = plan.run(inputs)?;
+        let Some(own) = &self.own else { return Ok(values) };
+        let Ok(expected) = Segment::run_own(own, inputs) else { return Ok(values) };
+        let same = expected.len() == values.len()
+            && expected.iter().zip(&values).all(|(a, b)| match (a.tensor(), b.tensor()) {
+                (Some(a), Some(b)) => close(a, b),
+                _ => a == b,
+            });
+        if !same {
+            return Err(OpError::bad("tract's result differs"));
+        }
+        let of_tract = best(|| plan.run(inputs));
+        let of_own = best(|| Segment::run_own(own, inputs));
+        if of_tract.as_secs_f64() > of_own.as_secs_f64() * SLOWER {
+            return Err(OpError::bad("tract is slower"));
+        }
+        Ok(values)
+    }
+}
+
+/// The better of two runs.
+fn best(mut run: impl FnMut() -> Result<Values, OpError>) -> Duration {
+    let once = |run: &mut dyn FnMut() -> Result<Values, OpError>| {
+        let start = Instant::now();
+        let _ = run();
+        start.elapsed()
+    };
+    once(&mut run).min(once(&mut run))
+}
+
+/// Axes in which two keys differ, if all of them went from one common length to another.
+fn open_axes(a: &Key, b: &Key) -> Option<Open> {
+    let mut open = vec![];
+    let mut lengths = None;
+    if a.len() != b.len() {
+        return None;
+    }
+    for (i, ((ta, sa), (tb, sb))) in a.iter().zip(b).enumerate() {
+        if ta != tb || sa.len() != sb.len() {
+            return None;
+        }
+        for (axis, (na, nb)) in sa.iter().zip(sb).enumerate() {
+            if na != nb {
+                if *lengths.get_or_insert((*na, *nb)) != (*na, *nb) {
+                    return None;
+                }
+                open.push((i, axis));
+            }
+        }
+    }
+    (!open.is_empty()).then_some(open)
+}
+
+impl Kernel for Segment {
+    fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
+        let mut key = Key::new();
+        for value in inputs.0.iter() {
+            match value.tensor() {
+                Some(t) => key.push((t.element_type(), Shape::from_slice(t.shape()))),
+                None => {
+                    let own = self.own.as_ref().ok_or_else(|| OpError::bad("tract takes tensors only"))?;
+                    return Segment::run_own(own, inputs.0);
+                }
+            }
+        }
+        let given_up = self.plans.read().unwrap_or_else(|e| e.into_inner()).given_up.is_some();
+        if let (true, Some(own)) = (given_up, &self.own) {
+            return Segment::run_own(own, inputs.0);
+        }
+        match self.find(&key) {
+            Some(plan) => plan.run(inputs.0),
+            None => self.learn(&key, inputs.0),
+        }
+    }
+
+    fn parameters(&self) -> usize {
+        self.nodes.constants.iter().map(|(_, t)| t.len()).sum()
+    }
+
+    fn bytes(&self) -> usize {
+        let plans = self.plans.read().unwrap_or_else(|e| e.into_inner());
+        let constants: usize = self.nodes.constants.iter().map(|(_, t)| t.bytes()).sum();
+        let planned: usize =
+            plans.fixed.iter().map(|(_, p)| p).chain(plans.open.iter().map(|(.., p)| p)).map(Plan::bytes).sum();
+        constants + planned
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let plans = self.plans.read().unwrap_or_else(|e| e.into_inner());
+        let operators: std::collections::BTreeSet<&str> = self.nodes.nodes.iter().map(|n| n.op_type.as_str()).collect();
+        let names: Vec<&str> = operators.into_iter().collect();
+        let how = match (&plans.given_up, &plans.open, plans.fixed.len()) {
+            (Some(why), ..) => format!("own kernels, since {why}"),
+            (None, Some(_), _) => "tract, one plan for all batches".into(),
+            (None, None, n) => format!("tract, {n} plans for single shapes"),
+        };
+        vec![format!("{} nodes ({}): {how}", self.nodes.nodes.len(), names.join(", "))]
+    }
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Segment").field("nodes", &self.nodes.nodes.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,50 @@
+//! `tidemill model`: what a data scientist does before any Kafka exists.
+
+mod inspect;
+mod rows;
+
+use std::io;
+
+use tidemill_onnx::engine::EngineName;
+use tidemill_onnx::session::Options;
+
+use crate::cli::EngineArgs;
+use crate::cli::Exit;
+use crate::cli::ModelCommand;
+
+/// A graph with deep subgraphs is read by recursion, within the reader's bounds; the main thread's stack may be small.
+const STACK: usize = 256 << 20;
+
+/// Runs the command; results go to stdout, what is wrong to stderr.
+pub fn model(command: &ModelCommand) -> Exit {
+    let command = command.clone();
+    let work = move || match &command {
+        ModelCommand::Run(args) => rows::run(args),
+        ModelCommand::Inspect(args) => inspect::inspect(args),
+    };
+    let done = std::thread::Builder::new().name("model".into()).stack_size(STACK).spawn(work).map(|t| t.join());
+    match done {
+        Ok(Ok(Ok(exit))) => exit,
+        Ok(Ok(Err(error))) if is_closed_pipe(&error) => Exit::Done,
+        Ok(Ok(Err(error))) => {
+            eprintln!("{error:#}");
+            Exit::Configuration
+        }
+        // a panic has said its place already
+        Ok(Err(_)) | Err(_) => {
+            eprintln!("the model could not be run: this is a fault of tidemill, please report it with the model");
+            Exit::Configuration
+        }
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn options(engine: &EngineArgs) -> Options {
+    Options {
+        engine: if engine.engine == "onnxruntime" { EngineName::Onnxruntime } else { EngineName::Tract },
+        library: engine.library.clone(),
+    }
+}
