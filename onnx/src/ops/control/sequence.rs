@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(entries(three.clone()).unwrap(), [number(1), number(3), number(2)]);
         let last = run(&SequenceInsert, vec![two.clone(), number(3), number(2)]).unwrap();
         assert_eq!(run(&SequenceAt, vec![last, number(-1)]).unwrap(), number(3));
-        assert_eq!(run(&SequenceErase, vec![three]).unwrap(), two);
+        assert_eq!(run(&SequenceErase, vec![three, number(1)]).unwrap(), two);
         assert_eq!(run(&SequenceLength, vec![two.clone()]).unwrap(), number(2));
         for wrong in [2, -3, i64::MIN] {
             assert!(run(&SequenceAt, vec![two.clone(), number(wrong)]).is_err());
