@@ -10,6 +10,7 @@ use crate::graph::attributes::missing;
 use crate::kernel::Build;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
+use crate::limits;
 use crate::ops::layout;
 use crate::ops::shape::concat::join;
 use crate::ops::shape::concat::part;
@@ -138,6 +139,9 @@ impl Kernel for SplitToSequence {
         let data = inputs.tensor(0)?;
         let axis = layout::axis(self.axis, data.rank())?;
         let len = data.shape()[axis];
+        if len > limits::TURNS {
+            return Err(OpError::too_large(format!("an axis of {len} makes too many parts")));
+        }
         let mut keep = true;
         let sizes = match inputs.optional(1)? {
             None => {
