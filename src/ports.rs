@@ -37,10 +37,27 @@ pub trait Model: Send {
     fn fork(&self) -> Box<dyn Model>;
 }
 
-/// Why a run of a model failed. The text never holds tensor contents.
+/// Why a run of a model failed. No text holds tensor contents.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ModelError(pub String);
+#[error("{text}")]
+pub struct ModelError {
+    pub text: String,
+    /// Records that can never be scored, each with its reason: they were found before the model ran, which it then did
+    /// not. Empty if nobody knows who is guilty.
+    pub guilty: Vec<(u32, String)>,
+}
+
+impl ModelError {
+    pub fn new(text: impl Into<String>) -> ModelError {
+        ModelError { text: text.into(), guilty: vec![] }
+    }
+
+    /// Some of the records cannot become inputs.
+    pub fn of(guilty: Vec<(u32, String)>) -> ModelError {
+        let text = guilty.first().map_or("no record is guilty", |(_, why)| why).to_string();
+        ModelError { text, guilty }
+    }
+}
 
 /// Turns scored records into rows of the result table, in the sink's own wire form.
 pub trait RowEncoder: Send + Sync {

@@ -18,6 +18,9 @@ use crate::cli::Exit;
 use crate::config::Config;
 use crate::domain::outputs::OutputSpec;
 
+/// Said of golden records that Tidemill computed itself.
+pub const SELF_MADE: &str = "they are self-made, so they do not vouch for the model: compute them with onnxruntime, then change [golden] source";
+
 pub fn check(config: &Config, sample: Option<u32>) -> Exit {
     let runtime = match crate::app::runtime() {
         Ok(runtime) => runtime,
@@ -84,6 +87,16 @@ fn offline(config: &Config, examined: &Examined, report: &mut Report) {
                 "model",
                 format!("{} {} ({digest}): {} features; outputs {outputs}", s.name, s.version, s.features),
             );
+            let (operators, feeding) = (s.operators(), bundle.feeding());
+            report.fine(
+                "graph",
+                format!(
+                    "engine {}; inputs {}; {} parameters; {operators}; {feeding}",
+                    s.engine,
+                    s.inputs.join(", "),
+                    s.parameters
+                ),
+            );
         }
     }
     match &examined.golden {
@@ -91,7 +104,11 @@ fn offline(config: &Config, examined: &Examined, report: &mut Report) {
         None => report.open("golden", "the model could not be loaded"),
         Some(Ok(golden)) => {
             let text = format!("{} records agree, largest difference {:.1e}", golden.records, golden.worst);
-            report.fine("golden", text);
+            let bundle = examined.bundle.as_ref().and_then(|b| b.as_ref().ok());
+            match bundle.filter(|b| b.is_self_made()) {
+                Some(_) => report.fine("golden", format!("{text}; {SELF_MADE}")),
+                None => report.fine("golden", text),
+            }
         }
         Some(Err(error)) => report.wrong("golden", error.as_str()),
     }

@@ -37,6 +37,12 @@ pub fn run(config: &Config) -> Exit {
     if let Some(golden) = &prepared.golden {
         tracing::info!(records = golden.records, largest_difference = golden.worst, "golden records agree");
     }
+    if let Some(bundle) = &prepared.bundle {
+        tracing::info!(engine = bundle.summary.engine, feeding = bundle.feeding(), "model loaded");
+        if bundle.is_self_made() {
+            tracing::warn!("of the golden records: {}", crate::app::check::SELF_MADE);
+        }
+    }
     let runtime = match crate::app::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -23,6 +23,14 @@ pub enum FieldKind {
     Category(Vec<String>),
     /// Microseconds since 1970, from RFC 3339 text or from a number in the given unit.
     Timestamp(TimeUnit),
+    /// The number of elements of an array, as `i64`; one outside `min..=max` rejects the record. Wanted beside elements
+    /// of the same array only.
+    Length {
+        min: u32,
+        max: u32,
+    },
+    /// A byte string, or the text that stands for it: kept where it lies, like a text. Who reads it knows which it is.
+    Bytes,
 }
 
 /// Unit of a numeric timestamp.
@@ -167,6 +175,11 @@ impl RowMut<'_> {
 
     pub fn is_present(&self, slot: usize) -> bool {
         self.present[slot / 64] >> (slot % 64) & 1 == 1
+    }
+
+    /// An integer, code, boolean, time or length slot, if present.
+    pub fn integer(&self, slot: usize) -> Option<i64> {
+        self.is_present(slot).then(|| self.values[slot] as i64)
     }
 }
 

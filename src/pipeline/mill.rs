@@ -2,6 +2,7 @@
 //!
 //! A panic or an error inside a model run condemns nobody: the records are tried in halves, down to the guilty one (promise P6).
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::domain::outputs::{Column, OutputSpec, Outputs};
 use crate::domain::scored::{Rows, Scored};
 use crate::domain::verdict::{Rejected, Stage, Verdict, Verdicts};
 use crate::pipeline::clock::Stopwatch;
-use crate::ports::{Decoder, Model, RowEncoder};
+use crate::ports::{Decoder, Model, ModelError, RowEncoder};
 
 /// `[mill]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -159,6 +160,9 @@ impl Mill {
                 self.good.extend_from_slice(records);
                 return;
             }
+            Ok(Err(error)) if error.guilty.iter().any(|(guilty, _)| records.contains(guilty)) => {
+                return self.without(batch, records, error, verdicts);
+            }
             Ok(Err(error)) => Rejected::new(Stage::Infer, "model_error", error.to_string()),
             Err(_) => {
                 self.strain.panics += 1;
@@ -173,6 +177,19 @@ impl Mill {
         let (left, right) = records.split_at(records.len() / 2);
         self.score(batch, left, verdicts);
         self.score(batch, right, verdicts);
+    }
+
+    /// Rejects the records that the model named, at least one of `records`, and scores the others.
+    fn without(&mut self, batch: &Batch, records: &[u32], error: ModelError, verdicts: &mut Verdicts) {
+        let guilty: BTreeMap<u32, String> = error.guilty.into_iter().collect();
+        let (named, rest): (Vec<u32>, Vec<u32>) = records.iter().partition(|r| guilty.contains_key(r));
+        for record in named {
+            verdicts.reject(record as usize, Rejected::new(Stage::Infer, "bad_feature", &guilty[&record]));
+        }
+        if !rest.is_empty() {
+            self.strain.extra_runs += 1;
+            self.score(batch, &rest, verdicts);
+        }
     }
 
     fn encode(&mut self, batch: &Batch, rows: &mut Rows, verdicts: &mut Verdicts) {

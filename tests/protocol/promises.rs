@@ -218,12 +218,18 @@ struct Touchy;
 
 impl Model for Touchy {
     fn run(&mut self, _: &Batch, fields: &Fields, records: &[u32], outputs: &mut Outputs) -> Result<(), ModelError> {
+        let value = |r: u32| fields.integer(r as usize, 0).expect("it was decoded") as u8;
+        let guilty: Vec<(u32, String)> =
+            records.iter().filter(|r| value(**r) == b'G').map(|r| (*r, "named".into())).collect();
+        if !guilty.is_empty() {
+            return Err(ModelError::of(guilty));
+        }
         for r in records {
-            let value = fields.integer(*r as usize, 0).expect("it was decoded") as u8;
+            let value = value(*r);
             let Column::Float(scores) = &mut outputs.columns[0] else { panic!("a float column") };
             match value {
                 b'P' => panic!("the model cannot bear this"),
-                b'E' => return Err(ModelError("shape".into())),
+                b'E' => return Err(ModelError::new("shape")),
                 b'N' => scores.push(f64::NAN),
                 b'M' => {}
                 value => scores.push(f64::from(value)),
@@ -309,6 +315,18 @@ fn p6_every_kind_of_poison_steps_aside_and_neighbours_keep_their_own_scores() {
         "j",
     ];
     assert_eq!(got, want);
+}
+
+#[test]
+fn p6_records_that_the_model_names_step_aside_at_once() {
+    let mut values = vec![b'a'; 64];
+    (values[3], values[40]) = (b'G', b'G');
+    let (ground, strain) = grind(&values);
+    let got = fates(ground);
+    assert_eq!((got[3].as_str(), got[40].as_str()), ("bad_feature", "bad_feature"));
+    assert_eq!((got.iter().filter(|f| *f == "a").count(), strain.extra_runs), (62, 1));
+    assert_eq!(fates(grind(b"GaPbGE").0), ["bad_feature", "a", "model_panic", "b", "bad_feature", "model_error"]);
+    assert_eq!(fates(grind(b"GG").0), ["bad_feature", "bad_feature"]);
 }
 
 #[test]

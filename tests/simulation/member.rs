@@ -51,7 +51,7 @@ struct Touchy;
 impl Model for Touchy {
     fn run(&mut self, _: &Batch, fields: &Fields, records: &[u32], _: &mut Outputs) -> Result<(), ModelError> {
         let bad = records.iter().any(|r| fields.integer(*r as usize, 0).is_some_and(|v| v % 43 == 0));
-        if bad { Err(ModelError("a value that the model cannot bear".into())) } else { Ok(()) }
+        if bad { Err(ModelError::new("a value that the model cannot bear")) } else { Ok(()) }
     }
 
     fn fork(&self) -> Box<dyn Model> {

@@ -46,7 +46,12 @@ const CLIENTS: &[Client] = &[
     // The demo runs the mock broker of the client library.
     Client { library: "rdkafka", only_in: &["adapters::kafka", "app::demo", "demo"] },
     Client { library: "rdkafka_sys", only_in: &["adapters::kafka"] },
-    Client { library: "tract_onnx", only_in: &["adapters::models"] },
+    // The crate `onnx` alone knows the engines.
+    Client { library: "tract_onnx", only_in: &[] },
+    Client { library: "ort", only_in: &[] },
+    Client { library: "tidemill_onnx", only_in: &["adapters::models", "app::model"] },
+    Client { library: "image", only_in: &["adapters::models"] },
+    Client { library: "base64", only_in: &["adapters::models"] },
     Client { library: "tokio_postgres", only_in: &["adapters::postgres"] },
     Client { library: "postgres_types", only_in: &["adapters::postgres"] },
     Client { library: "deadpool_postgres", only_in: &["adapters::postgres"] },

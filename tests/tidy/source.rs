@@ -10,7 +10,9 @@ use syn::spanned::Spanned;
 use syn::visit::Visit;
 
 pub struct Source {
-    /// Path below `src`, with slashes.
+    /// Folder of the crate's sources, such as `src`.
+    pub root: &'static str,
+    /// Path below that, with slashes.
     pub path: String,
     pub text: String,
     pub file: syn::File,
@@ -30,11 +32,23 @@ impl Source {
         let file = syn::parse_file(text).unwrap_or_else(|e| panic!("src/{path}: {e}"));
         let name = path.rsplit('/').next().expect("a path has a name");
         Source {
+            root: "src",
             path: path.to_owned(),
             text: text.to_owned(),
             file,
             is_test: name == "tests.rs" || path.contains("/tests/"),
         }
+    }
+
+    /// The file from the repository on.
+    pub fn shown(&self) -> String {
+        format!("{}/{}", self.root, self.path)
+    }
+
+    /// Module path with the crate before it, unless it is this one: `onnx::trees`.
+    pub fn full_module(&self) -> String {
+        let krate = self.root.strip_suffix("/src");
+        krate.into_iter().chain(self.module()).collect::<Vec<_>>().join("::")
     }
 
     /// Module path: `adapters/kafka/mod.rs` is `["adapters", "kafka"]`; the crate root is empty.
@@ -189,8 +203,9 @@ impl<'ast> Visit<'ast> for Paths {
     }
 }
 
-/// All `.rs` files below a folder, sorted.
-pub fn read_all(root: &Path) -> Vec<Source> {
+/// All `.rs` files below a folder of the repository, sorted.
+pub fn read_all(folder: &'static str) -> Vec<Source> {
+    let root = &Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut found = Vec::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -199,7 +214,8 @@ pub fn read_all(root: &Path) -> Vec<Source> {
                 folders.push(entry);
             } else if entry.extension().is_some_and(|e| e == "rs") {
                 let below = entry.strip_prefix(root).expect("it is below").to_str().expect("UTF-8").replace('\\', "/");
-                found.push(Source::parse(&below, &std::fs::read_to_string(&entry).expect("a readable source")));
+                let text = std::fs::read_to_string(&entry).expect("a readable source");
+                found.push(Source { root: folder, ..Source::parse(&below, &text) });
             }
         }
     }

@@ -21,7 +21,7 @@ pub fn lengths(source: &Source) -> Vec<Complaint> {
     if source.is_test {
         return Vec::new();
     }
-    let file = format!("src/{}", source.path);
+    let file = source.shown();
     let mut found = Vec::new();
     let tests: usize = source.file.items.iter().filter(|i| is_cfg_test(attributes(i))).map(length).sum();
     let production = source.text.lines().count() - tests;
@@ -100,7 +100,7 @@ pub fn orphans(sources: &[Source]) -> Vec<Complaint> {
     }
     let orphan = |s: &&Source| !reached.contains(s.path.as_str()) && !s.path.starts_with("bin/");
     let complain = |s: &Source| Complaint {
-        file: format!("src/{}", s.path),
+        file: s.shown(),
         line: 1,
         rule: "no `mod` line reaches this file".to_owned(),
         why: "it is not compiled, so nothing keeps it right",
@@ -115,7 +115,7 @@ pub fn header(source: &Source) -> Vec<Complaint> {
         return Vec::new();
     }
     vec![Complaint {
-        file: format!("src/{}", source.path),
+        file: source.shown(),
         line: 1,
         rule: "the module does not start with a `//!` sentence".to_owned(),
         why: "a reader decides by the first line whether this is the file",

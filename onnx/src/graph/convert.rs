@@ -33,6 +33,7 @@ use crate::proto::SparseTensorProto;
 use crate::proto::TensorProto;
 use crate::proto::TypeProto;
 use crate::proto::ValueInfoProto;
+use crate::proto::external;
 use crate::proto::tensors;
 use crate::proto::type_proto::Value as TypeValue;
 use crate::tensor::ElementType;
@@ -48,6 +49,8 @@ pub struct Model {
     pub producer: String,
     /// Where it was read from, for engines that read the file themselves.
     pub path: Option<PathBuf>,
+    /// Other files that weights lie in, as the file names them.
+    pub files: BTreeSet<String>,
 }
 
 /// Reads `model.onnx`; its other files must lie in the same folder or below.
@@ -108,7 +111,7 @@ fn from_bytes(bytes: &[u8], folder: Option<&Path>, weights: bool) -> Result<Mode
     }
     let opsets = proto.opset_import.iter().map(|o| (domain(&o.domain).to_string(), o.version)).collect();
     let producer = format!("{} {}", proto.producer_name, proto.producer_version).trim().to_string();
-    Ok(Model { graph, opsets, ir_version: proto.ir_version, producer, path: None })
+    Ok(Model { graph, opsets, ir_version: proto.ir_version, producer, path: None, files: external::files(&proto) })
 }
 
 struct Reader<'a> {

@@ -1,6 +1,7 @@
 //! The messages of an ONNX file, field by field as far as they are used (source: onnx.proto of ONNX 1.23).
 
 pub mod encode;
+pub mod external;
 pub mod tensors;
 
 use prost::Message;

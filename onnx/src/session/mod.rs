@@ -3,6 +3,7 @@
 pub mod probe;
 pub mod rows;
 pub mod sample;
+pub mod tune;
 pub mod worker;
 
 use std::collections::BTreeMap;
@@ -175,7 +176,11 @@ impl Session {
             Feeding::Fixed(n) => n,
             _ => 1,
         };
-        let made = sample::rows(&self.inputs, rows, 1).ok()?;
+        self.row_bytes_of(rows, sample::rows(&self.inputs, rows, 1).ok()?)
+    }
+
+    /// As [`Session::row_bytes`], of these rows, as a worker takes them.
+    pub fn row_bytes_of(&self, rows: usize, made: Vec<Value>) -> Option<usize> {
         let placed =
             self.inputs.iter().zip(made).map(|(port, value)| place(port, value)).collect::<Option<Vec<_>>>()?;
         Some(self.engine.run_bytes(placed)?.div_ceil(rows))

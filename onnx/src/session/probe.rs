@@ -94,20 +94,23 @@ fn shape(value: &Value) -> Option<&[usize]> {
 }
 
 /// Runs some rows together and one by one.
+///
+/// # Errors
+/// If a row cannot be run alone: such a row, perhaps a hostile one, must not decide for all that follow.
 fn mixes(worker: &mut Worker, count: usize, inputs: &[Value]) -> Result<bool, RunError> {
     let together = worker.piece(inputs, 0, count).and_then(|piece| worker.raw(piece));
-    let Ok(together) = together.and_then(|made| worker.split_axes(made, count)) else { return Ok(true) };
+    let together = together.and_then(|made| worker.split_axes(made, count)).ok();
+    let mut mixed = together.is_none();
     for i in 0..count {
         let piece = worker.piece(inputs, i, i + 1)?;
         let made = worker.raw(piece)?;
-        let Ok(alone) = worker.split_axes(made, 1) else { return Ok(true) };
-        for (all, one) in together.iter().zip(&alone) {
-            if !same_row(all, one, i) {
-                return Ok(true);
-            }
-        }
+        let alone = worker.split_axes(made, 1).ok();
+        mixed |= match (&together, &alone) {
+            (Some(together), Some(alone)) => !together.iter().zip(alone).all(|(all, one)| same_row(all, one, i)),
+            _ => true,
+        };
     }
-    Ok(false)
+    Ok(mixed)
 }
 
 fn same_row(all: &RowValues, alone: &RowValues, i: usize) -> bool {

@@ -27,6 +27,8 @@ pub enum Kind {
     Text,
     Category(Table),
     Timestamp(TimeUnit),
+    Length,
+    Bytes,
     Presence,
 }
 
@@ -39,6 +41,8 @@ impl Kind {
             Some(FieldKind::Boolean) => Kind::Boolean,
             Some(FieldKind::Text) => Kind::Text,
             Some(FieldKind::Timestamp(unit)) => Kind::Timestamp(*unit),
+            Some(FieldKind::Length { .. }) => Kind::Length,
+            Some(FieldKind::Bytes) => Kind::Bytes,
             Some(FieldKind::Category(values)) => {
                 let mut known = HashSet::new();
                 if let Some(twice) = values.iter().find(|v| !known.insert(v.as_str())) {
@@ -94,7 +98,14 @@ pub enum Scalar<'a> {
         text: &'a [u8],
         at: Option<u32>,
     },
-    /// An object, array, struct, list or byte string: the wrong type for all but presence.
+    /// An array or list of so many elements.
+    List(u32),
+    /// Bytes of any content.
+    Bytes {
+        bytes: &'a [u8],
+        at: u32,
+    },
+    /// An object or struct, or an array that nobody counts: the wrong type for all but presence.
     Other,
 }
 
@@ -117,7 +128,9 @@ impl Target<'_, '_> {
                 row.set_integer(slot, x as i64);
             }
             (Kind::Boolean, Scalar::Boolean(b)) => row.set_integer(slot, i64::from(b)),
-            (Kind::Text, Scalar::Text { text, at }) => match at {
+            (Kind::Length, Scalar::List(len)) => row.set_integer(slot, i64::from(len)),
+            (Kind::Bytes, Scalar::Bytes { bytes, at }) => row.set_text(slot, at, bytes.len() as u32),
+            (Kind::Text | Kind::Bytes, Scalar::Text { text, at }) => match at {
                 Some(start) => row.set_text(slot, start, text.len() as u32),
                 None => row.set_text_copied(slot, text),
             },

@@ -5,7 +5,7 @@
 //! come before policies because topics mix event types: what a rule leaves out need not look like our events.
 //!
 //! Reasons of rejections: `too_large`, `tombstone`, `bad_framing`, `bad_json`, `bad_utf8`, `too_deep`, `bad_bincode`,
-//! `missing_field`, `wrong_type`. `docs/events.md` tells users the rules.
+//! `missing_field`, `wrong_type`, `wrong_length`. `docs/events.md` tells users the rules.
 
 mod bincode;
 mod decoder;

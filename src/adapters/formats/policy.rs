@@ -28,27 +28,45 @@ struct Slot {
     wrong: Policy,
 }
 
+/// How long the array of one slot may be.
+#[derive(Clone, Debug)]
+struct Bounds {
+    slot: usize,
+    path: String,
+    min: u32,
+    max: u32,
+}
+
 /// Policies of all slots that do not simply stay absent.
 #[derive(Clone, Debug)]
-pub struct Policies(Vec<Slot>);
+pub struct Policies {
+    slots: Vec<Slot>,
+    lengths: Vec<Bounds>,
+}
 
 impl Policies {
     /// # Errors
     /// [`Error::Field`] for a value that the field's kind cannot hold.
     pub fn new(wanted: &[FieldSpec]) -> Result<Policies, Error> {
-        let mut slots = vec![];
+        let (mut slots, mut lengths) = (vec![], vec![]);
         for (slot, spec) in wanted.iter().enumerate() {
             let (missing, wrong) = (policy(spec, spec.missing)?, policy(spec, spec.wrong)?);
             if !matches!((missing, wrong), (Policy::Absent, Policy::Absent)) {
                 slots.push(Slot { slot, path: path::show(&spec.path), missing, wrong });
             }
+            if let FieldKind::Length { min, max } = spec.kind {
+                lengths.push(Bounds { slot, path: path::show(&spec.path), min, max });
+            }
         }
-        Ok(Policies(slots))
+        Ok(Policies { slots, lengths })
     }
 
     /// Settles a row that was read: `wrong` tells wrong fields from missing ones.
     pub fn apply(&self, row: &mut RowMut<'_>, wrong: &Marks) -> Result<(), Rejected> {
-        for slot in &self.0 {
+        for bounds in &self.lengths {
+            bounds.hold(row)?;
+        }
+        for slot in &self.slots {
             if row.is_present(slot.slot) {
                 continue;
             }
@@ -69,6 +87,20 @@ impl Policies {
     }
 }
 
+impl Bounds {
+    /// An array of another length is said before the elements that it lacks are missed.
+    fn hold(&self, row: &RowMut<'_>) -> Result<(), Rejected> {
+        let Bounds { path, min, max, .. } = self;
+        match row.integer(self.slot) {
+            Some(len) if len < i64::from(*min) || len > i64::from(*max) => {
+                let wanted = if min == max { format!("{min}") } else { format!("{min} to {max}") };
+                Err(reject("wrong_length", format!("field {path} has {len} elements, wanted are {wanted}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 fn policy(spec: &FieldSpec, otherwise: Otherwise) -> Result<Policy, Error> {
     let value = match otherwise {
         Otherwise::Reject => return Ok(Policy::Reject),
@@ -79,7 +111,8 @@ fn policy(spec: &FieldSpec, otherwise: Otherwise) -> Result<Policy, Error> {
     let whole = value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0;
     match &spec.kind {
         FieldKind::Number => return Ok(Policy::Number(value)),
-        FieldKind::Text => return fail("is a number, and the field is a text"),
+        FieldKind::Text | FieldKind::Bytes => return fail("is a number, and the field is a text"),
+        FieldKind::Length { .. } => return fail("is a number, and the field is an array"),
         FieldKind::Integer | FieldKind::Timestamp(_) if !whole => return fail("is not a whole number up to 2^53"),
         FieldKind::Boolean if value != 0.0 && value != 1.0 => return fail("is neither 0 nor 1"),
         FieldKind::Category(values) if !whole || value < -1.0 || value >= values.len() as f64 => {

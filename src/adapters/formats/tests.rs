@@ -189,6 +189,49 @@ fn values_that_a_kind_cannot_hold_are_refused() {
     }
 }
 
+#[test]
+fn arrays_of_another_length_are_said_before_the_elements_that_they_lack() {
+    let length = |min, max| FieldKind::Length { min, max };
+    let reject = |path, kind| spec(path, kind, Otherwise::Reject, Otherwise::Reject);
+    let mut decoder = json(
+        &[],
+        &[
+            reject("a", length(2, 2)),
+            reject("a[0]", FieldKind::Number),
+            reject("a[1]", FieldKind::Number),
+            spec("b", length(0, 1), Otherwise::Absent, Otherwise::Reject),
+            spec("b[0]", FieldKind::Bytes, Otherwise::Absent, Otherwise::Reject),
+        ],
+    );
+    let batch = payloads(&[
+        r#"{"a":[1,2]}"#,
+        r#"{"a":[1]}"#,
+        r#"{"a":[1,2,3]}"#,
+        r#"{"a":[1,null]}"#,
+        r#"{"a":{"0":1}}"#,
+        r#"{"a":[1],"a":[ 3 , 4 ],"b":["x"]}"#,
+        r#"{"a":[1,2],"a":null}"#,
+        r#"{"a":[1,2],"b":["x",[]]}"#,
+        r#"{"a":[1,2],"b":[7]}"#,
+    ]);
+    let (got, fields) = fates(decoder.as_mut(), &batch);
+    assert_eq!(
+        got,
+        [
+            "keep",
+            "wrong_length: field a has 1 elements, wanted are 2",
+            "wrong_length: field a has 3 elements, wanted are 2",
+            "missing_field: field a[1] is missing or null",
+            "wrong_type: field a has the wrong type",
+            "keep",
+            "missing_field: field a is missing or null",
+            "wrong_length: field b has 2 elements, wanted are 0 to 1",
+            "wrong_type: field b[0] has the wrong type",
+        ]
+    );
+    assert_eq!((fields.number(5, 1), fields.text(&batch, 5, 4)), (3.0, Some(&b"x"[..])));
+}
+
 fn text(text: &str) -> Literal {
     Literal::Text(text.into())
 }

@@ -1,11 +1,15 @@
-//! The port [`Model`] over tract: gathers rows, runs a plan, reads columns.
+//! The port [`Model`] over a session: gathers rows, runs the graph, reads columns.
 
-use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::internal::*;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use tidemill_onnx::error::RunError;
+use tidemill_onnx::session::Session;
+use tidemill_onnx::session::worker::Worker;
+use tidemill_onnx::value::Value;
 
 use crate::adapters::models::features::Features;
-use crate::adapters::models::graph::brief;
-use crate::adapters::models::plan::Plans;
 use crate::adapters::models::readout::Readout;
 use crate::domain::batch::Batch;
 use crate::domain::fields::Fields;
@@ -13,53 +17,39 @@ use crate::domain::outputs::Outputs;
 use crate::ports::Model;
 use crate::ports::ModelError;
 
-/// One thread's model: states of its own over shared plans.
+/// One thread's model: a worker of its own over the shared session.
 pub struct Scorer {
-    plans: Plans,
-    features: Features,
-    readouts: Vec<Readout>,
-    any: TypedSimpleState,
-    single: Option<TypedSimpleState>,
+    session: Arc<Session>,
+    features: Arc<Features>,
+    readouts: Arc<[Readout]>,
+    worker: Worker,
 }
 
 impl Scorer {
     /// # Errors
-    /// If tract cannot make a state.
-    pub fn new(plans: &Plans, features: Features, readouts: Vec<Readout>) -> TractResult<Scorer> {
-        let any = plans.any.spawn()?;
-        let single = plans.single.as_ref().map(|p| p.spawn()).transpose()?;
-        Ok(Scorer { plans: plans.clone(), features, readouts, any, single })
+    /// If the engine cannot make another runner.
+    pub fn new(session: &Arc<Session>, features: Arc<Features>, readouts: Arc<[Readout]>) -> Result<Scorer, RunError> {
+        Ok(Scorer { session: session.clone(), features, readouts, worker: session.worker()? })
     }
 
-    /// Scores a tensor whose shape and type are checked here: a state that rejects its input stays bound to it.
-    pub(super) fn score(&mut self, input: Tensor, outputs: &mut Outputs) -> TractResult<()> {
+    /// Scores `rows` rows, an entry for each input of the graph.
+    ///
+    /// # Errors
+    /// One sentence without contents; the scorer is as good as new then.
+    pub(super) fn score(&mut self, rows: usize, inputs: Vec<Value>, outputs: &mut Outputs) -> Result<(), String> {
         outputs.clear();
-        let width = self.features.width();
-        ensure!(
-            input.datum_type() == f32::datum_type() && input.rank() == 2 && input.shape()[1] == width,
-            "input is {:?} {:?}, expected f32 [n, {width}]",
-            input.datum_type(),
-            input.shape()
-        );
-        ensure!(outputs.columns.len() == self.readouts.len(), "outputs belong to another model");
-        let rows = input.shape()[0];
+        if outputs.columns.len() != self.readouts.len() {
+            return Err("outputs belong to another model".into());
+        }
         if rows == 0 {
             return Ok(());
         }
-        let (state, plan) = match (&mut self.single, &self.plans.single) {
-            (Some(state), Some(plan)) if rows == 1 => (state, plan),
-            _ => (&mut self.any, &self.plans.any),
-        };
-        // before the run: a panic in it must not leave a half-bound state behind either
-        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| state.run(tvec![input.into_tvalue()])));
-        let run = match run {
-            Ok(Ok(run)) => run,
-            failed => {
-                *state = plan.spawn()?;
-                return Err(match failed {
-                    Ok(Err(error)) => error,
-                    _ => format_err!("the model panicked"),
-                });
+        let run = match catch_unwind(AssertUnwindSafe(|| self.worker.run(rows, inputs))) {
+            Ok(run) => run.map_err(|e| e.to_string())?,
+            Err(_) => {
+                // what the panic left behind may be half done
+                self.worker = self.session.worker().map_err(|e| e.to_string())?;
+                return Err("the model panicked".into());
             }
         };
         for (readout, column) in self.readouts.iter().zip(&mut outputs.columns) {
@@ -77,30 +67,13 @@ impl Model for Scorer {
         records: &[u32],
         outputs: &mut Outputs,
     ) -> Result<(), ModelError> {
-        let filled = || -> TractResult<Tensor> {
-            // zeroed and not uninitialised: under 1 % of any run, and no unsafe code
-            let mut input = Tensor::zero::<f32>(&[records.len(), self.features.width()])?;
-            let mut view = input.try_as_plain_ram_mut()?;
-            self.features.gather(batch, fields, records, view.as_slice_mut::<f32>()?);
-            Ok(input)
-        };
-        let input = filled().map_err(|e| ModelError(brief(e)))?;
-        self.score(input, outputs).map_err(|e| ModelError(no_values(&e)))
+        let inputs = self.features.gather(batch, fields, records)?;
+        let scored = self.score(records.len(), inputs, outputs);
+        scored.map_err(|why| ModelError::new(format!("model run failed: {why}")))
     }
 
     fn fork(&self) -> Box<dyn Model> {
-        let forked = Scorer::new(&self.plans, self.features.clone(), self.readouts.clone());
-        Box::new(forked.expect("a state of this plan was made before"))
-    }
-}
-
-/// What may be said of a failed run. tract names the node in the outermost message of an evaluation; messages further in,
-/// and those about inputs, may print tensors.
-fn no_values(error: &TractError) -> String {
-    let outermost = error.to_string();
-    if outermost.starts_with("Evaluating ") || outermost.starts_with("the model panicked") {
-        format!("model run failed: {}", brief(outermost))
-    } else {
-        "model run failed: the plan refused its input or made an output of another shape".into()
+        let forked = Scorer::new(&self.session, self.features.clone(), self.readouts.clone());
+        Box::new(forked.expect("a runner of this engine was made before"))
     }
 }

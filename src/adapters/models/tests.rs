@@ -3,20 +3,23 @@
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use tract_onnx::prelude::IntoRunnable;
-use tract_onnx::prelude::Tensor;
-use tract_onnx::prelude::tvec;
-use tract_onnx::tract_hir::internal::IntoTValue;
+use serde_json::json;
+use tidemill_onnx::error::LoadError;
+use tidemill_onnx::graph::convert;
+use tidemill_onnx::session;
+use tidemill_onnx::session::Session;
+use tidemill_onnx::session::worker::RowValues;
+use tidemill_onnx::tensor::Tensor;
+use tidemill_onnx::value::Value as Input;
 
 use crate::adapters::models::bundle::Bundle;
 use crate::adapters::models::bundle::BundleError;
 use crate::adapters::models::golden;
 use crate::adapters::models::golden::GoldenError;
-use crate::adapters::models::graph;
-use crate::adapters::models::graph::GraphError;
 use crate::adapters::models::manifest;
 use crate::adapters::models::manifest::Manifest;
 use crate::domain::batch::Batch;
@@ -33,9 +36,11 @@ use crate::domain::outputs::OutputKind;
 use crate::domain::outputs::Outputs;
 use crate::domain::verdict::Rejected;
 use crate::domain::verdict::Stage;
+use crate::domain::verdict::Verdict;
 use crate::domain::verdict::Verdicts;
 use crate::ports::Decoder;
 use crate::ports::Model;
+use crate::ports::ModelError;
 
 fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -73,9 +78,15 @@ impl Decoder for PlainDecoder {
                     Step::Key(key) => at.get(key),
                     Step::Index(i) => at.get(*i as usize),
                 });
+                let read = |v: &Value| read(v, &spec.kind);
+                if let (FieldKind::Length { min, max }, Some(len)) = (&spec.kind, value.and_then(Value::as_array))
+                    && !(*min as usize..=*max as usize).contains(&len.len())
+                {
+                    verdicts.reject(record, Rejected::new(Stage::Decode, "wrong_length", format!("{:?}", spec.path)));
+                }
                 let (bits, otherwise) = match value.filter(|v| !v.is_null()) {
                     None => (None, spec.missing),
-                    Some(v) => (read(v, &spec.kind), spec.wrong),
+                    Some(v) => (read(v), spec.wrong),
                 };
                 let mut row = fields.row_mut(record);
                 let slot = i + self.shift;
@@ -111,7 +122,8 @@ fn read(value: &Value, kind: &FieldKind) -> Option<Read> {
         FieldKind::Number => Read::Number(value.as_f64()?),
         FieldKind::Integer | FieldKind::Timestamp(_) => Read::Integer(value.as_i64()?),
         FieldKind::Boolean => Read::Integer(i64::from(value.as_bool()?)),
-        FieldKind::Text => Read::Text(value.as_str()?.into()),
+        FieldKind::Length { .. } => Read::Integer(value.as_array()?.len() as i64),
+        FieldKind::Text | FieldKind::Bytes => Read::Text(value.as_str()?.into()),
         FieldKind::Category(list) => {
             let text = value.as_str()?;
             Read::Integer(list.iter().position(|v| v == text).map_or(-1, |i| i as i64))
@@ -159,7 +171,7 @@ fn both_fraud_models_load_and_their_golden_records_pass() {
         assert!(!outputs[0].nan_allowed);
         assert!(bundle.summary.operators.contains_key(operator), "{:?}", bundle.summary);
         assert_eq!(bundle.summary.features, 20);
-        assert!(bundle.summary.parameters > 5_000 && bundle.summary.plan_bytes > 30_000, "{:?}", bundle.summary);
+        assert!(bundle.summary.parameters > 5_000 && bundle.summary.session_bytes > 30_000, "{:?}", bundle.summary);
         assert_eq!(bundle.digest.len(), 64);
         // 18 fields and 3 texts for the two equalities, one of them shared
         assert_eq!(bundle.wanted.len(), 21);
@@ -212,21 +224,17 @@ fn a_refused_tensor_leaves_the_model_as_good_as_new() {
         let slots: Vec<usize> = (0..bundle.wanted.len()).collect();
         let mut scorer = bundle.scorer(&slots);
         let mut outputs = Outputs::new(&bundle.outputs());
-        let good = |n| Tensor::zero::<f32>(&[n, 20]).unwrap();
-        scorer.score(good(8), &mut outputs).unwrap();
+        let good = |n: usize| vec![Input::from(Tensor::zeros::<f32>(&[n, 20]).unwrap())];
+        scorer.score(8, good(8), &mut outputs).unwrap();
         let before = floats(&outputs);
-        for bad in [
-            Tensor::zero::<f32>(&[20]).unwrap(),
-            Tensor::zero::<f32>(&[8, 19]).unwrap(),
-            Tensor::zero::<f64>(&[8, 20]).unwrap(),
-        ] {
-            let error = scorer.score(bad, &mut outputs).unwrap_err().to_string();
-            assert!(error.contains("expected f32 [n, 20]"), "{error}");
+        for bad in [Tensor::zeros::<f32>(&[20]), Tensor::zeros::<f32>(&[8, 19]), Tensor::zeros::<f64>(&[8, 20])] {
+            scorer.score(8, vec![bad.unwrap().into()], &mut outputs).unwrap_err();
             assert!(outputs.columns.iter().all(Column::is_empty));
-            scorer.score(good(5), &mut outputs).unwrap();
+            scorer.score(5, good(5), &mut outputs).unwrap();
             assert_eq!(floats(&outputs), before[..5]);
-            scorer.score(good(1), &mut outputs).unwrap();
+            scorer.score(1, good(1), &mut outputs).unwrap();
         }
+        assert!(scorer.score(2, vec![], &mut outputs).is_err());
     }
 }
 
@@ -287,17 +295,19 @@ fn a_broken_bundle_is_refused_with_its_file_and_no_panic() {
         load()
     };
     assert!(with("wrong = \"reject\"", "wrongly = 1").contains("unknown field `wrongly`"));
-    assert!(with("missing = \"nan\"", "missing = \"maybe\"").contains("expected \"reject\", \"nan\" or a number"));
+    assert!(with("missing = \"nan\"", "missing = \"maybe\"").contains("expected \"reject\", \"nan\", a number or"));
     let all = with(
         "[input]",
         "[[output]]\nname = \"score\"\ntensor = \"label\"\nkind = \"reals\"\nindex = 2\n[[feature]]\n[input]",
     );
-    for part in
-        ["exactly one of `field` and `equal`", "two outputs have the name `score`", "takes all columns, no `index`"]
-    {
+    for part in [
+        "exactly one of `field`, `equal` and `constant`",
+        "two outputs have the name `score`",
+        "takes all columns, no `index`",
+    ] {
         assert!(all.contains(part), "{all}");
     }
-    assert!(with("tensor = \"x\"", "tensor = \"y\"").contains("input is `x`: name this one"));
+    assert!(with("tensor = \"x\"", "tensor = \"y\"").contains("the graph has no input `y`; it has `x`"));
     assert!(
         with("tensor = \"label\"", "tensor = \"nope\"").contains("no output `nope`; it has `label`, `probabilities`")
     );
@@ -310,53 +320,39 @@ fn a_broken_bundle_is_refused_with_its_file_and_no_panic() {
         1,
     );
     fs::write(dir.join("model.toml"), fewer).unwrap();
-    assert!(load().contains("input `x` is [n, 20], model.toml makes [n, 19]"), "{}", load());
+    assert!(load().contains("a row is [20], its features make 19 values"), "{}", load());
     fs::remove_dir_all(dir).unwrap();
+}
+
+/// Loads a graph without a bundle.
+fn session(path: &Path, outputs: Option<&[&str]>) -> Result<Arc<Session>, LoadError> {
+    Session::load_file(path, outputs, &session::Options::default()).map(Arc::new)
 }
 
 #[test]
 fn what_cannot_run_is_refused_with_operator_node_and_way_out() {
-    let refuse = |name: &str| {
-        let bytes = fs::read(fixture(name)).unwrap();
-        match graph::read(&bytes, None, 2, &["score"]) {
-            Ok(_) => panic!("{name} was accepted"),
-            Err(error) => error,
-        }
-    };
-    let zipmap = refuse("unsupported_zipmap.onnx");
-    let text = zipmap.to_string();
-    assert!(text.starts_with("operator ai.onnx.ml:ZipMap of node `zip` is not supported"), "{text}");
-    assert!(text.contains("\"zipmap\": False"), "{text}");
+    let refuse = |name: &str| session(&fixture(name), None).unwrap_err();
     for (name, operator) in
         [("unsupported_unknown.onnx", "com.example:FlyToTheMoon"), ("unsupported_domain.onnx", "com.example:Scaler")]
     {
         let error = refuse(name);
-        assert!(matches!(&error, GraphError::Unsupported { operator: o, .. } if o == operator), "{error}");
+        assert!(matches!(&error, LoadError::Unsupported { operator: o, .. } if o == operator), "{error}");
+        assert!(error.to_string().contains("engine = \"onnxruntime\""), "{error}");
     }
-    for (name, part) in [
-        ("shared", "reached twice"),
-        ("cycle", "reached twice"),
-        ("dangling", "has no node 77"),
-        ("feature", "feature -4 is out of range"),
-        ("short", "`nodes_values` has 1 entries, expected 3"),
-        ("target", "output 9 of 1"),
-    ] {
+    for name in ["shared", "cycle", "dangling", "feature", "short", "target"] {
         let error = refuse(&format!("hostile_{name}.onnx")).to_string();
-        assert!(error.contains(part) && error.contains(name), "{name}: {error}");
+        assert!(error.contains("ai.onnx.ml:TreeEnsembleRegressor") && error.contains(name), "{name}: {error}");
     }
 }
 
 #[test]
-fn an_output_that_is_not_one_row_a_record_is_refused_with_its_shape() {
-    let dir = copy_of("gbt", "shape");
-    fs::copy(fixture("summed.onnx"), dir.join("model.onnx")).unwrap();
-    let toml = "name = 'a'\nversion = '1'\n[[feature]]\nfield = 'a'\ntype = 'number'\n[[feature]]\nfield = 'b'\ntype = 'number'\n\
-                [[output]]\nname = 'score'\ntensor = 'score'\nkind = 'float'\n";
-    fs::write(dir.join("model.toml"), toml).unwrap();
-    let error = Bundle::load(&dir, &parse_path).unwrap_err();
-    assert!(matches!(&error, BundleError::Manifest { .. }), "{error}");
-    assert!(error.to_string().contains("has the shape []; one row a record is needed"), "{error}");
-    fs::remove_dir_all(dir).unwrap();
+fn a_graph_that_adds_its_rows_up_gets_them_one_by_one() {
+    let toml = "feature = [{ field = 'a', type = 'number' }, { field = 'b', type = 'number' }]\n\
+                output = [{ name = 'score', tensor = 'score', kind = 'float' }]";
+    let bundle = Made::of("summed.onnx", toml).load().unwrap();
+    assert!(bundle.summary.feeding.starts_with("row by row"), "{:?}", bundle.summary);
+    let (columns, _) = run(&bundle, &[json!({"a": 1, "b": 2}), json!({"a": 10, "b": 20})]);
+    assert_eq!(columns.unwrap(), [Column::Float(vec![3.0, 30.0])]);
 }
 
 /// Rows and onnxruntime's answers, see the fixture script.
@@ -384,15 +380,15 @@ fn vectors(path: &Path) -> Vectors {
 /// Greatest difference to onnxruntime over all rows, scored in batches of `size`; labels must be equal.
 fn compare(onnx: &Path, vectors_of: &str, names: &[&str], size: usize) -> f32 {
     let vectors = vectors(&fixture(&format!("{vectors_of}.vectors")));
-    let graph = graph::read(&fs::read(onnx).unwrap(), None, vectors.width, names).unwrap();
-    let plan = graph.typed.into_optimized().unwrap().into_runnable().unwrap();
+    let session = session(onnx, Some(names)).unwrap();
+    let mut worker = session.worker().unwrap();
     let mut worst = 0f32;
     for rows in vectors.rows.chunks(size) {
         let flat: Vec<f32> = rows.iter().flat_map(|r| r.0.clone()).collect();
-        let input = Tensor::from_shape(&[rows.len(), vectors.width], &flat).unwrap();
-        let run = plan.run(tvec![input.into_tvalue()]).unwrap();
-        let view = run[0].try_as_plain_ram().unwrap();
-        let got = view.as_slice::<f32>().unwrap();
+        let input = Tensor::new(&[rows.len(), vectors.width], flat).unwrap();
+        let run = worker.run(rows.len(), vec![input.into()]).unwrap();
+        let RowValues::Tensor(scores) = &run[0] else { panic!("{:?}", run[0]) };
+        let got = scores.slice::<f32>().unwrap();
         for (k, ((x, want, label), got)) in rows.iter().zip(got.chunks(vectors.scores)).enumerate() {
             for (g, w) in got.iter().zip(want) {
                 let apart = if g == w || g.is_nan() && w.is_nan() { 0.0 } else { (g - w).abs() / w.abs().max(1.0) };
@@ -400,8 +396,8 @@ fn compare(onnx: &Path, vectors_of: &str, names: &[&str], size: usize) -> f32 {
                 worst = worst.max(apart);
             }
             if let Some(label) = label {
-                let labels = run[1].try_as_plain_ram().unwrap();
-                assert_eq!(labels.as_slice::<i64>().unwrap()[k], *label, "{vectors_of} {got:?} {want:?}");
+                let RowValues::Tensor(labels) = &run[1] else { panic!("{:?}", run[1]) };
+                assert_eq!(labels.slice::<i64>().unwrap()[k], *label, "{vectors_of} {got:?} {want:?}");
             }
         }
     }
@@ -511,7 +507,8 @@ proptest! {
         if cut {
             bytes.truncate(at);
         }
-        let _ = graph::read(&bytes, None, 20, &["score", "is_fraud"]);
+        let _ = convert::read(&bytes, None)
+            .and_then(|model| Session::load(&model, Some(&["score", "is_fraud"]), &session::Options::default()));
     }
 }
 
@@ -540,12 +537,272 @@ fn time_a_row() {
             }
             println!("{kind} batch {size}: {:.3} us a row", best / 4096.0 * 1e6);
         }
-        for size in [1usize, 64, 1024] {
-            let start = std::time::Instant::now();
-            for _ in 0..10_000 {
-                std::hint::black_box(Tensor::zero::<f32>(&[size, 20]).unwrap());
-            }
-            println!("zeroed tensor of {size}: {:.3} us", start.elapsed().as_secs_f64() * 1e2);
-        }
     }
+}
+
+/// A bundle of a fixture's graph; the folder is removed at the end.
+struct Made(PathBuf);
+
+impl Made {
+    fn of(onnx: &str, toml: &str) -> Made {
+        static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("tidemill-made-{}-{number}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        fs::copy(fixture(onnx), dir.join("model.onnx")).unwrap();
+        fs::write(dir.join("model.toml"), format!("name = 'm'\nversion = '1'\n{toml}")).unwrap();
+        Made(dir)
+    }
+
+    fn load(&self) -> Result<Bundle, BundleError> {
+        Bundle::load(&self.0, &parse_path)
+    }
+
+    fn error(&self) -> String {
+        self.load().unwrap_err().to_string()
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs events through a bundle: the columns, or what was said; and which records the decoder rejected, with the reason.
+fn run(bundle: &Bundle, events: &[Value]) -> (Result<Vec<Column>, ModelError>, Vec<(usize, &'static str)>) {
+    let mut batch = Batch::default();
+    for event in events {
+        let payload = batch.push_bytes(Some(event.to_string().as_bytes()));
+        let kind = TimestampKind::Missing;
+        batch.records.push(Record { offset: 0, timestamp: 0, kind, key: Span::NULL, payload, headers: Span::NULL });
+    }
+    let (mut decoder, mut model) = ready(bundle);
+    let (mut fields, mut verdicts) = (Fields::default(), Verdicts::default());
+    verdicts.reset(events.len());
+    decoder.decode(&batch, &mut fields, &mut verdicts);
+    let reason = |r: usize| match verdicts.of[r] {
+        Verdict::Dead(why) => Some((r, verdicts.rejected[why as usize].reason)),
+        _ => None,
+    };
+    let dead: Vec<_> = (0..events.len()).filter_map(reason).collect();
+    let kept: Vec<u32> = (0..events.len() as u32).filter(|r| verdicts.is_kept(*r as usize)).collect();
+    let mut outputs = Outputs::new(&bundle.outputs());
+    let ran = model.run(&batch, &fields, &kept, &mut outputs);
+    (ran.map(|()| outputs.columns), dead)
+}
+
+const NAMED: &str = r#"
+feature = [
+  { input = "age", field = "a.age", type = "number", missing = "nan" },
+  { input = "count", field = "count", type = "integer", missing = -1 },
+  { input = "small", field = "small", type = "integer" },
+  { input = "flag", field = "flag", type = "boolean", missing = 0 },
+  { input = "job", field = "job", type = "text", missing = { text = "none" } },
+  { input = "half", field = "half", type = "number" },
+  { input = "wide", constant = 0.1 },
+]
+output = [
+  { name = "age", tensor = "age_out", kind = "float", nan = "store" },
+  { name = "count", tensor = "count_out", kind = "integer" },
+  { name = "small", tensor = "small_out", kind = "label", labels = { 7 = "seven" } },
+  { name = "flag", tensor = "flag_out", kind = "boolean" },
+  { name = "job", tensor = "job_out", kind = "label" },
+  { name = "half", tensor = "half_out", kind = "float" },
+  { name = "wide", tensor = "wide_out", kind = "float" },
+]
+"#;
+
+fn labels(column: &Column) -> Vec<String> {
+    (0..column.len()).map(|i| String::from_utf8(column.label(i).to_vec()).unwrap()).collect()
+}
+
+#[test]
+fn many_inputs_take_values_of_their_own_type_exactly() {
+    let made = Made::of("named.onnx", NAMED);
+    let bundle = made.load().unwrap();
+    assert_eq!(bundle.summary.inputs.len(), 7, "{:?}", bundle.summary);
+    let events = [
+        json!({"a": {"age": 41.5}, "count": 9007199254740993i64, "small": 7, "flag": true, "job": "smith", "half": 0.1}),
+        json!({"small": -128, "job": "", "half": 65504}),
+    ];
+    let (columns, dead) = run(&bundle, &events);
+    let columns = columns.unwrap();
+    assert_eq!(dead, []);
+    let Column::Float(ages) = &columns[0] else { panic!() };
+    assert!(ages[0] == 41.5 && ages[1].is_nan());
+    assert_eq!(columns[1], Column::Integer(vec![9007199254740993, -1]));
+    assert_eq!(labels(&columns[2]), ["seven", "-128"]);
+    assert_eq!(columns[3], Column::Boolean(vec![true, false]));
+    assert_eq!(labels(&columns[4]), ["smith", ""]);
+    assert_eq!(columns[5], Column::Float(vec![half::f16::from_f64(0.1).to_f64(), 65504.0]));
+    assert_eq!(columns[6], Column::Float(vec![0.1, 0.1]));
+}
+
+#[test]
+fn a_value_outside_the_type_names_its_record_and_feature_and_no_value() {
+    let made = Made::of("named.onnx", NAMED);
+    let event = |small: i64| json!({"small": small, "half": 0});
+    let (ran, _) = run(&made.load().unwrap(), &[event(1), event(128), event(2), event(-777)]);
+    let error = ran.unwrap_err();
+    let why = "feature small: the value is outside the range of the input's type".to_string();
+    assert_eq!(error.guilty, [(1, why.clone()), (3, why)]);
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_all_named() {
+    let with = |from: &str, to: &str| {
+        assert!(NAMED.contains(from), "{from}");
+        Made::of("named.onnx", &NAMED.replacen(from, to, 1)).error()
+    };
+    assert!(with("input = \"age\", ", "").contains("the graph has the inputs `age`, `count`"));
+    assert!(with("input = \"age\", ", "input = \"agé\", ").contains("no input `agé`; it has `age`, `count`"));
+    assert!(with("missing = -1", "missing = \"nan\"").contains("`missing`, int64: there is no value, and the input's"));
+    assert!(
+        with("type = \"text\", missing = { text = \"none\" }", "type = \"number\"").contains("the input is of texts")
+    );
+    assert!(with("\"count\", type = \"integer\"", "\"count\", type = \"text\"").contains("a text cannot be int64"));
+    let none = with("  { input = \"wide\", constant = 0.1 },\n", "");
+    assert!(none.contains("input `wide` (double[n]) has no [[feature]]"), "{none}");
+    let two = with("  { input = \"wide\"", "  { input = \"wide\", constant = 1 }, { input = \"wide\"");
+    assert!(two.contains("a row is [], its features make 2 values"), "{two}");
+}
+
+const ARRAYS: &str = r#"
+feature = [
+  { input = "x", field = "x", type = "number", length = 4, pad = "nan", truncate = true },
+  { input = "ids", field = "ids", type = "integer", length = [2, 3], missing = 0 },
+  { input = "words", field = "words", type = "text", length = 2, pad = { text = "<pad>" } },
+]
+output = [
+  { name = "x", tensor = "x_out", kind = "reals", nan = "store" },
+  { name = "id", tensor = "ids_out", kind = "integer", index = 5 },
+  { name = "word", tensor = "words_out", kind = "label", index = 1 },
+]
+"#;
+
+#[test]
+fn arrays_are_padded_cut_or_rejected_as_they_say() {
+    let made = Made::of("arrays.onnx", ARRAYS);
+    let bundle = made.load().unwrap();
+    assert_eq!(bundle.outputs()[0].kind, OutputKind::Reals { width: 4 });
+    let events = [
+        json!({"x": [1, 2, 3, 4, 5], "ids": [[1, 2, 3], [4, 5, 6]], "words": ["a", "b"]}),
+        json!({"x": [1], "words": []}),
+        json!({"x": [1], "words": ["a", "b", "c"]}),
+        json!({"x": 1, "words": []}),
+        json!({"words": []}),
+        json!({"x": [], "ids": [[1, 2, 3]], "words": []}),
+        json!({"x": [], "ids": [[1, 2, 3], [4, 5]], "words": []}),
+        json!({"x": [], "ids": [[1, 2, 3], [4, 5, 6.5]], "words": []}),
+    ];
+    let (columns, dead) = run(&bundle, &events);
+    let columns = columns.unwrap();
+    let lengths: Vec<usize> = dead.iter().filter(|d| d.1 == "wrong_length").map(|d| d.0).collect();
+    assert_eq!((dead.iter().map(|d| d.0).collect::<Vec<_>>(), lengths), (vec![2, 3, 4, 5, 6, 7], vec![2, 5, 6]));
+    let Column::Reals { values, .. } = &columns[0] else { panic!() };
+    assert_eq!(values[..5], [1.0, 2.0, 3.0, 4.0, 1.0]);
+    assert!(values[5..].iter().all(|v| v.is_nan()) && values.len() == 8);
+    assert_eq!(columns[1], Column::Integer(vec![6, 0]));
+    assert_eq!(labels(&columns[2]), ["b", "<pad>"]);
+    let error = Made::of("arrays.onnx", &ARRAYS.replace("[2, 3]", "[2, 2]")).error();
+    assert!(error.contains("a row is [2, 3], its features make 4 values"), "{error}");
+    let error = Made::of("arrays.onnx", &ARRAYS.replace("length = 4,", "length = 5000,")).error();
+    assert!(error.contains("must make 1 to 4096 elements"), "{error}");
+}
+
+const SMALL: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGP4z8DA8J+BgYHhP5eIHAAaWAM6guCrUwAAAABJRU5ErkJggg==";
+const LARGE: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAFCAIAAADtz9qMAAAAFElEQVR4nGNkYOHggQEWAwMDUjkAi3oEesolRIcAAAAASUVORK5CYII=";
+/// A file of 80 bytes that says it has 60,000 x 60,000 pixels.
+const BOMB: &str =
+    "iVBORw0KGgoAAAANSUhEUgAA6mAAAOpgCAIAAAAPsOIVAAAAEUlEQVR4nGNgGAWjYBQMdwAAA+gAAbOm00YAAAAASUVORK5CYII=";
+
+const PICTURES: &str = r#"
+feature = [
+  { input = "photo", field = "photo", type = "image", image = { width = 2, height = 2, scale = 0.5, mean = [0, 1, 2], std = [2] } },
+  { input = "grey", field = "photo", type = "image", image = { width = 2, height = 2, channels = 1, layout = "nhwc" } },
+]
+output = [
+  { name = "photo", tensor = "photo_out", kind = "reals" },
+  { name = "grey", tensor = "grey_out", kind = "reals" },
+]
+"#;
+
+#[test]
+fn pictures_become_numbers_as_pillow_sees_them() {
+    let made = Made::of("pictures.onnx", PICTURES);
+    let bundle = made.load().unwrap();
+    let (columns, _) =
+        run(&bundle, &[json!({"photo": SMALL}), json!({"photo": format!("data:image/png;base64,{SMALL}")})]);
+    let columns = columns.unwrap();
+    let Column::Reals { values, .. } = &columns[0] else { panic!() };
+    let red = [255.0, 0.0, 0.0, 10.0].map(|v: f32| v * 0.5 / 2.0);
+    let blue = [0.0, 0.0, 255.0, 30.0].map(|v: f32| (v * 0.5 - 2.0) / 2.0);
+    assert_eq!((&values[..4], &values[8..12]), (&red[..], &blue[..]));
+    assert_eq!(values[..12], values[12..]);
+    // Pillow's convert("L")
+    assert_eq!(columns[1], Column::Reals { width: 4, values: [76.0, 150.0, 29.0, 18.0].repeat(2) });
+
+    let scaled = PICTURES.replace("height = 2,", "height = 2, resize = \"bilinear\",");
+    let (columns, _) = run(&Made::of("pictures.onnx", &scaled).load().unwrap(), &[json!({"photo": LARGE})]);
+    let Column::Reals { values, .. } = &columns.unwrap()[1] else { panic!() };
+    let apart = values.iter().zip([60.0f32, 78.0, 156.0, 174.0]).map(|(v, w)| (v - w).abs()).fold(0.0, f32::max);
+    assert!(apart <= 1.0, "{values:?}");
+}
+
+#[test]
+fn pictures_that_are_none_too_large_or_of_another_size_are_named() {
+    let made = Made::of("pictures.onnx", PICTURES);
+    let pictures = [SMALL, LARGE, BOMB, "bm8gcGljdHVyZQ==", "###", &SMALL[..60], ""];
+    let events: Vec<Value> = pictures.iter().map(|p| json!({"photo": p})).collect();
+    let (ran, _) = run(&made.load().unwrap(), &events);
+    let guilty = ran.unwrap_err().guilty;
+    let why = [
+        "feature photo: 4 x 5 pixels, wanted are 2 x 2",
+        "feature photo: 60000 x 60000 pixels, at most 16777216 are decoded",
+        "feature photo: neither PNG nor JPEG",
+        "feature photo: neither a picture nor its base64 text",
+        "feature photo: the picture is broken",
+        "feature photo: neither PNG nor JPEG",
+    ];
+    let first: Vec<(u32, &str)> = guilty.iter().take(6).map(|(r, w)| (*r, w.as_str())).collect();
+    assert_eq!(first, (1..).zip(why).collect::<Vec<_>>());
+    let raw = PICTURES.replace("height = 2,", "height = 2, encoding = \"raw\",");
+    let (ran, _) = run(&Made::of("pictures.onnx", &raw).load().unwrap(), &[json!({"photo": "AAAA"})]);
+    assert!(ran.unwrap_err().text.contains("3 bytes of pixels, wanted are 12"));
+}
+
+#[test]
+fn classes_of_a_zipmap_are_columns_by_name() {
+    let features = "feature = [{ field = 'x', type = 'number', length = 3 }]\n";
+    let output = |what: &str| {
+        let toml = format!("{features}output = [{{ name = 'p', tensor = 'by_class', {what} }}]");
+        Made::of("zipmap.onnx", &toml)
+    };
+    let made = output("kind = 'float', class = 'bad'");
+    let (columns, _) = run(&made.load().unwrap(), &[json!({"x": [0.25, 0.5, 0.75]}), json!({"x": [1, 2, 3]})]);
+    assert_eq!(columns.unwrap(), [Column::Float(vec![0.5, 2.0])]);
+    let (columns, _) = run(&output("kind = 'reals'").load().unwrap(), &[json!({"x": [0.25, 0.5, 0.75]})]);
+    assert_eq!(columns.unwrap(), [Column::Reals { width: 3, values: vec![0.25, 0.5, 0.75] }]);
+    assert!(output("kind = 'float', class = 'worse'").error().contains("no class `worse`; it has good, bad, ugly"));
+    assert!(output("kind = 'float'").error().contains("say which one by `class` or `index`"));
+}
+
+#[test]
+fn weights_in_another_file_are_read_and_count_for_the_digest() {
+    let toml = "feature = [{ field = 'a', type = 'number' }, { field = 'b', type = 'number' }]\n\
+                output = [{ name = 'y', tensor = 'y', kind = 'float' }]\n[golden]\nsource = 'self-made'";
+    let made = Made::of("external.onnx", toml);
+    assert!(made.error().contains("external data of `w`"), "{}", made.error());
+    let weights = |a: f32, b: f32| {
+        let bytes: Vec<u8> = [9.0, a, b].iter().flat_map(|v: &f32| v.to_le_bytes()).collect();
+        fs::write(made.0.join("weights.bin"), bytes).unwrap();
+        made.load().unwrap()
+    };
+    let (one, other) = (weights(2.0, 3.0), weights(2.0, 4.0));
+    assert!(one.digest != other.digest && one.is_self_made());
+    let (columns, _) = run(&one, &[json!({"a": 1, "b": 10})]);
+    assert_eq!(columns.unwrap(), [Column::Float(vec![32.0])]);
 }

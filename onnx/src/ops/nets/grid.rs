@@ -108,9 +108,9 @@ impl GridSample {
             Mode::Linear => {
                 vec![(pixel(low), T::from_f64(1.0 - part)), (pixel(low + 1.0), T::from_f64(part))]
             }
-            Mode::Cubic => (-1..=2)
-                .map(|d| (pixel(low + f64::from(d)), T::from_f64(keys((part - f64::from(d)).abs()))))
-                .collect(),
+            Mode::Cubic => {
+                (-1..=2).map(|d| (pixel(low + f64::from(d)), T::from_f64(keys((part - f64::from(d)).abs())))).collect()
+            }
         }
     }
 }
@@ -133,7 +133,13 @@ fn reflect(x: f64, (least, most): (f64, f64)) -> f64 {
     if range <= 0.0 {
         return least;
     }
-    let over = if x < least { least - x } else if x > most { x - most } else { return x };
+    let over = if x < least {
+        least - x
+    } else if x > most {
+        x - most
+    } else {
+        return x;
+    };
     let turns = (over / range).trunc();
     let rest = over - turns * range;
     if (turns % 2.0 == 0.0) == (x < least) { least + rest } else { most - rest }

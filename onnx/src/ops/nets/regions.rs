@@ -53,7 +53,9 @@ impl RoiAlign {
         let (xs, cells) = (x.slice::<T>()?, self.height * self.width);
         let regions = rois.slice::<T>()?.chunks_exact(4).zip(&of).zip(out.chunks_exact_mut(channels * cells));
         for ((roi, item), out) in regions {
-            let Some(item) = usize::try_from(*item).ok().filter(|i| *i < batch) else { bad!("a batch index of {item}") };
+            let Some(item) = usize::try_from(*item).ok().filter(|i| *i < batch) else {
+                bad!("a batch index of {item}")
+            };
             let images = &xs[item * channels * height * width..][..channels * height * width];
             for cell in 0..cells {
                 let points = self.points(roi, cell, height, width)?;
@@ -124,7 +126,11 @@ fn between<T: Real>(v: T, length: usize) -> Option<(usize, usize, T)> {
     }
     let v = v.max(T::ZERO);
     let low = v.to_f64() as usize;
-    if low >= length - 1 { Some((length - 1, length - 1, T::ZERO)) } else { Some((low, low + 1, v - T::from_usize(low))) }
+    if low >= length - 1 {
+        Some((length - 1, length - 1, T::ZERO))
+    } else {
+        Some((low, low + 1, v - T::from_usize(low)))
+    }
 }
 
 fn align(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
@@ -188,9 +194,12 @@ impl MaxRoiPool {
                 let image = &xs[((item as usize) * channels + c) * height * width..][..height * width];
                 for i in 0..self.height {
                     for j in 0..self.width {
-                        let (rows, columns) = (cell(i, y0, y1, self.height, height), cell(j, x0, x1, self.width, width));
+                        let (rows, columns) =
+                            (cell(i, y0, y1, self.height, height), cell(j, x0, x1, self.width, width));
                         let all = rows.flat_map(|y| image[y * width..][..width].get(columns.clone()).unwrap_or(&[]));
-                        out.push(all.fold(None, |m: Option<T>, v| Some(m.map_or(*v, |m| m.max(*v)))).unwrap_or(T::ZERO));
+                        out.push(
+                            all.fold(None, |m: Option<T>, v| Some(m.map_or(*v, |m| m.max(*v)))).unwrap_or(T::ZERO),
+                        );
                     }
                 }
             }

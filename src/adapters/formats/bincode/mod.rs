@@ -145,8 +145,9 @@ impl<'a, C: Config> Input<'a, '_, C> {
                 Scalar::Text { text: text.as_bytes(), at: Some(self.base + start as u32) }
             }
             Shape::Bytes => {
-                self.take::<&[u8]>()?;
-                Scalar::Other
+                let bytes: &[u8] = self.take()?;
+                let start = self.at - bytes.len();
+                Scalar::Bytes { bytes, at: self.base + start as u32 }
             }
             Shape::Option(inner) => {
                 return match self.take::<u8>()? {
@@ -155,10 +156,7 @@ impl<'a, C: Config> Input<'a, '_, C> {
                     _ => Err(bad("neither none nor some")),
                 };
             }
-            Shape::List { len, wanted, other } => {
-                self.list(*len, wanted, other)?;
-                Scalar::Other
-            }
+            Shape::List { len, wanted, other } => Scalar::List(self.list(*len, wanted, other)?),
             Shape::Struct(fields) => {
                 for (name, field) in fields {
                     self.cell(field).map_err(|bad| named(name, bad))?;
@@ -172,7 +170,7 @@ impl<'a, C: Config> Input<'a, '_, C> {
         Ok(())
     }
 
-    fn list(&mut self, len: Option<u32>, wanted: &[(u32, Cell)], other: &Cell) -> Result<(), Bad> {
+    fn list(&mut self, len: Option<u32>, wanted: &[(u32, Cell)], other: &Cell) -> Result<u32, Bad> {
         let len = match len {
             Some(len) => u64::from(len),
             None => self.take::<u64>()?,
@@ -186,7 +184,8 @@ impl<'a, C: Config> Input<'a, '_, C> {
             let cell = wanted.next_if(|(at, _)| u64::from(*at) == index).map_or(other, |(_, cell)| cell);
             self.cell(cell)?;
         }
-        Ok(())
+        // an event is shorter than 4 GiB, and so is the list
+        Ok(len as u32)
     }
 }
 

@@ -147,6 +147,8 @@ fn fits(ty: &Type, kind: Option<&FieldKind>) -> bool {
     match kind {
         None => true,
         Some(FieldKind::Boolean) => *ty == Type::Bool,
+        Some(FieldKind::Length { .. }) => matches!(ty, Type::Vec(_) | Type::Array(..)),
+        Some(FieldKind::Bytes) => matches!(ty, Type::Bytes | Type::String),
         Some(FieldKind::Text | FieldKind::Category(_)) => *ty == Type::String,
         Some(FieldKind::Number | FieldKind::Integer) => !composite && !matches!(ty, Type::Bool | Type::String),
         Some(FieldKind::Timestamp(_)) => !composite && *ty != Type::Bool,

@@ -126,6 +126,9 @@ fn wants() -> Vec<Want> {
         ("when", Some(FieldKind::Timestamp(TimeUnit::Milliseconds))),
         ("deep.raw", None),
         ("maybe", None),
+        ("list", Some(FieldKind::Length { min: 0, max: 9 })),
+        ("fixed", Some(FieldKind::Length { min: 3, max: 3 })),
+        ("deep.raw", Some(FieldKind::Bytes)),
     ]
     .into_iter()
     .map(|(path, kind)| Want { path: path::parse(path).unwrap(), kind })
@@ -144,6 +147,7 @@ fn read(parser: &mut impl Parser, wants: &[Want], event: &[u8]) -> Result<Vec<St
         (_, false) if wrong.get(slot) => "wrong".into(),
         (_, false) => "-".into(),
         (Some(FieldKind::Number), _) => format!("{:?}", fields.number(0, slot)),
+        (Some(FieldKind::Bytes), _) => format!("{:?}", fields.text(&batch, 0, slot).unwrap()),
         (Some(FieldKind::Text), _) => String::from_utf8(fields.text(&batch, 0, slot).unwrap().to_vec()).unwrap(),
         _ => fields.integer(0, slot).unwrap().to_string(),
     };
@@ -174,6 +178,9 @@ fn expected(event: &Event) -> Vec<String> {
         or(event.when.checked_mul(1000), "wrong"),
         "1".into(),
         or(event.maybe.map(|_| 1), "-"),
+        event.list.len().to_string(),
+        "3".into(),
+        format!("{:?}", event.deep.4),
     ]
 }
 

@@ -1,5 +1,7 @@
 //! The wanted fields as a tree that is walked along with the event.
 
+use std::collections::HashMap;
+
 use super::super::error::Error;
 use super::super::leaf::Kind;
 use super::super::leaf::Want;
@@ -64,17 +66,18 @@ impl Plan {
         let number = self.nodes.len() as u32;
         let below = slots.to_vec();
         self.nodes.push(Node { keys: Table::new([]), goals: vec![], items: vec![], below });
-        let mut steps: Vec<&Step> = vec![];
+        let mut places: HashMap<&Step, usize> = HashMap::new();
+        let mut steps: Vec<(&Step, Vec<u32>)> = vec![];
         for &slot in slots {
             let step = &wanted[slot as usize].path[depth];
-            if !steps.contains(&step) {
-                steps.push(step);
+            let place = *places.entry(step).or_insert(steps.len());
+            if place == steps.len() {
+                steps.push((step, vec![]));
             }
+            steps[place].1.push(slot);
         }
         let (mut keys, mut goals, mut items) = (vec![], vec![], vec![]);
-        for step in steps {
-            let of_step: Vec<u32> =
-                slots.iter().copied().filter(|&s| wanted[s as usize].path[depth] == *step).collect();
+        for (step, of_step) in steps {
             let goal = self.goal(wanted, &of_step, depth + 1);
             match step {
                 Step::Index(index) => items.push((*index, goal)),

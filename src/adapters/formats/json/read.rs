@@ -21,19 +21,26 @@ impl Cursor<'_, '_> {
         Ok(())
     }
 
-    /// The object or array at the cursor, whose inside `node` wants if it is the right one of both.
-    pub fn inside(&mut self, node: u32, depth: u32) -> Read<()> {
+    /// The object or array at the cursor, whose inside `node` wants if it is the right one of both. An array that was
+    /// read gives the number of its elements.
+    pub fn inside(&mut self, node: u32, depth: u32) -> Read<Option<u32>> {
         let plan = self.plan;
-        let Some(node) = plan.nodes.get(node as usize).filter(|_| node != NONE) else { return self.skip(depth) };
+        let node = plan.nodes.get(node as usize).filter(|_| node != NONE);
         let object = self.here() == b'{';
-        if if object { node.goals.is_empty() } else { node.items.is_empty() } {
-            return self.skip(depth);
-        }
+        let wanted = |node: &&Node| !if object { node.goals.is_empty() } else { node.items.is_empty() };
+        let Some(node) = node.filter(wanted) else {
+            self.skip(depth)?;
+            return Ok(None);
+        };
         if depth == self.depth_max {
             return Err(Bad::Depth);
         }
         self.i += 1;
-        if object { self.object(node, depth + 1) } else { self.array(node, depth + 1) }
+        if object {
+            self.object(node, depth + 1)?;
+            return Ok(None);
+        }
+        self.array(node, depth + 1).map(Some)
     }
 
     /// From behind the opening brace. Recursion ends with the plan, whose paths are no longer than the depth allows.
@@ -78,20 +85,22 @@ impl Cursor<'_, '_> {
         Ok(node.goals.get(number as usize))
     }
 
-    /// From behind the opening bracket.
+    /// From behind the opening bracket; the number of elements.
     #[inline(never)]
-    fn array(&mut self, node: &Node, depth: u32) -> Read<()> {
+    fn array(&mut self, node: &Node, depth: u32) -> Read<u32> {
         self.space();
         if self.here() == b']' {
             self.i += 1;
-            return Ok(());
+            return Ok(0);
         }
         let mut wanted = node.items.iter().peekable();
-        for index in 0u32.. {
-            match wanted.next_if(|(at, _)| *at == index) {
+        let mut len = 0;
+        loop {
+            match wanted.next_if(|(at, _)| *at == len) {
                 Some((_, goal)) => self.goal(goal, depth)?,
                 None => self.skip(depth)?,
             }
+            len += 1;
             self.space();
             if self.here() != b',' {
                 break;
@@ -99,6 +108,7 @@ impl Cursor<'_, '_> {
             self.i += 1;
             self.space();
         }
-        self.expect(b']')
+        self.expect(b']')?;
+        Ok(len)
     }
 }

@@ -58,7 +58,9 @@ impl Rig {
                 if self.wrong.get(slot) { Slot::Wrong } else { Slot::Absent }
             }
             (Some(FieldKind::Number), _) => Slot::Number(self.fields.number(0, slot).to_bits()),
-            (Some(FieldKind::Text), _) => Slot::Text(self.fields.text(batch, 0, slot).unwrap().to_vec()),
+            (Some(FieldKind::Text | FieldKind::Bytes), _) => {
+                Slot::Text(self.fields.text(batch, 0, slot).unwrap().to_vec())
+            }
             _ => Slot::Integer(self.fields.integer(0, slot).unwrap()),
         }
     }
@@ -92,7 +94,8 @@ fn expected(event: &Value, want: &Want) -> Slot {
             value.as_f64().filter(|x| x.fract() == 0.0 && x.abs() <= 9007199254740992.0).map(|x| x as i64)
         })),
         Some(FieldKind::Boolean) => integer(value.as_bool().map(i64::from)),
-        Some(FieldKind::Text) => value.as_str().map(|s| Slot::Text(s.as_bytes().to_vec())),
+        Some(FieldKind::Length { .. }) => integer(value.as_array().map(|all| all.len() as i64)),
+        Some(FieldKind::Text | FieldKind::Bytes) => value.as_str().map(|s| Slot::Text(s.as_bytes().to_vec())),
         Some(FieldKind::Category(list)) => {
             integer(value.as_str().map(|s| list.iter().position(|c| c == s).map_or(-1, |code| code as i64)))
         }
@@ -140,6 +143,10 @@ fn many_wants() -> Vec<Want> {
         ("matrix[1][0]", FieldKind::Integer),
         ("stats.n_1h", FieldKind::Timestamp(TimeUnit::Seconds)),
         ("\"\"", FieldKind::Text),
+        ("items", FieldKind::Length { min: 0, max: 9 }),
+        ("items[2].tags", FieldKind::Length { min: 0, max: 9 }),
+        ("matrix[1]", FieldKind::Length { min: 1, max: 1 }),
+        ("id", FieldKind::Bytes),
     ] {
         wants.push(want(path, Some(kind)));
     }

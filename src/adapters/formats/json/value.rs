@@ -17,7 +17,7 @@ impl Cursor<'_, '_> {
             if self.leaf(goal.first)? {
                 return Ok(());
             }
-            self.container_for(goal);
+            self.container_for(goal, Scalar::Other);
             return self.skip(depth);
         }
         self.wide_goal(goal, depth)
@@ -30,8 +30,11 @@ impl Cursor<'_, '_> {
             self.enter(goal.node);
         }
         if matches!(self.here(), b'{' | b'[') {
-            self.container_for(goal);
-            return self.inside(goal.node, depth);
+            self.container_for(goal, Scalar::Other);
+            if let Some(len) = self.inside(goal.node, depth)? {
+                self.container_for(goal, Scalar::List(len));
+            }
+            return Ok(());
         }
         if goal.first == NONE {
             return self.skip(depth);
@@ -57,10 +60,10 @@ impl Cursor<'_, '_> {
     }
 
     #[inline(never)]
-    fn container_for(&mut self, goal: &Goal) {
+    fn container_for(&mut self, goal: &Goal, what: Scalar<'_>) {
         let plan = self.plan;
         for slot in std::iter::once(goal.first).filter(|s| *s != NONE).chain(goal.more.iter().copied()) {
-            self.target.store(slot as usize, &plan.kinds[slot as usize], Scalar::Other);
+            self.target.store(slot as usize, &plan.kinds[slot as usize], what);
         }
     }
 
@@ -88,7 +91,7 @@ impl Cursor<'_, '_> {
                 let Some(time) = self.short_time()? else { return Ok(false) };
                 self.target.row.set_integer(slot, time);
             }
-            Kind::Text | Kind::Category(_) => {
+            Kind::Text | Kind::Bytes | Kind::Category(_) => {
                 let quote = self.i;
                 if self.here() != b'"' {
                     return Ok(false);
@@ -109,7 +112,7 @@ impl Cursor<'_, '_> {
                     self.target.row.set_text(slot, self.base + found.start, found.end - found.start);
                 }
             }
-            Kind::Integer | Kind::Presence => return Ok(false),
+            Kind::Integer | Kind::Length | Kind::Presence => return Ok(false),
         }
         Ok(true)
     }

@@ -24,7 +24,9 @@ use crate::value::Value;
 use crate::value::Values;
 
 pub const OPERATORS: &[Operator] = &[
-    Operator::own("Attention", attention).of(MICROSOFT).note("no rotary embedding inside, no shared buffer for past and present"),
+    Operator::own("Attention", attention)
+        .of(MICROSOFT)
+        .note("no rotary embedding inside, no shared buffer for past and present"),
     Operator::own("MultiHeadAttention", multi_head).of(MICROSOFT).note("no shared buffer for past and present"),
 ];
 
@@ -211,10 +213,9 @@ impl MultiHead {
                 all.extend(packed(key, 2)?);
                 all
             }
-            (Some(key), Some(value)) => [query, key, value]
-                .into_iter()
-                .map(|t| Heads::read(t, self.0.heads))
-                .collect::<Result<_, _>>()?,
+            (Some(key), Some(value)) => {
+                [query, key, value].into_iter().map(|t| Heads::read(t, self.0.heads)).collect::<Result<_, _>>()?
+            }
         };
         match (parts.pop(), parts.pop(), parts.pop()) {
             (Some(v), Some(k), Some(q)) if q.heads == self.0.heads => Ok((q, k, v)),
