@@ -10,9 +10,12 @@ use crate::registry::Operator;
 
 /// Every family. One line each, in alphabetical order.
 pub const FAMILIES: &[&[Operator]] = &[
+    dense::einsum::OPERATORS,
     dense::gemm::OPERATORS,
-    dense::layer::OPERATORS,
+    dense::integer::OPERATORS,
     dense::matmul::OPERATORS,
+    dense::qlinear::OPERATORS,
+    dense::quantize::OPERATORS,
     nets::conv::OPERATORS,
     nets::conv_integer::OPERATORS,
     nets::conv_transpose::OPERATORS,
