@@ -18,4 +18,5 @@ pub mod registry;
 pub mod segment;
 pub mod session;
 pub mod tensor;
+pub mod trees;
 pub mod value;

@@ -2,6 +2,9 @@
 //! `test_data_set_0/{input,output}_N.pb`. `TIDEMILL_NODE_CASES` names the folder of folders,
 //! `TIDEMILL_NODE_FILTER` a part of the cases' names.
 
+#[path = "node_cases/docs.rs"]
+mod docs;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -10,6 +13,8 @@ use std::sync::Arc;
 
 use prost::Message;
 use tidemill_onnx::each_type;
+use tidemill_onnx::error::OpError;
+use tidemill_onnx::error::RunError;
 use tidemill_onnx::graph::Kind;
 use tidemill_onnx::graph::convert;
 use tidemill_onnx::program::Program;
@@ -46,6 +51,9 @@ enum Outcome {
     Failed(String),
 }
 
+/// Cases whose expectation onnxruntime does not meet either: it is the reference.
+const OTHERWISE: &[(&str, &str)] = &[];
+
 #[test]
 fn the_onnx_projects_own_cases() {
     let Ok(folder) = std::env::var("TIDEMILL_NODE_CASES") else {
@@ -57,26 +65,40 @@ fn the_onnx_projects_own_cases() {
         fs::read_dir(&folder).expect("the folder of cases").map(|e| e.unwrap().path()).collect();
     cases.sort();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut by_operator = docs::Counts::new();
+    let mut failed = vec![];
     for case in cases {
         let name = case.file_name().unwrap().to_string_lossy().to_string();
         if !case.join("model.onnx").is_file() || !filter.split(',').any(|f| name.contains(f)) {
             continue;
         }
         let outcome = std::panic::catch_unwind(|| run(&case)).unwrap_or(Outcome::Failed("panicked".into()));
+        docs::count(&mut by_operator, &case, &name, matches!(outcome, Outcome::Passed));
         let key = match outcome {
             Outcome::Passed => "passed",
             Outcome::Unsupported(why) => {
                 println!("unsupported {name}: {why}");
                 "unsupported"
             }
-            Outcome::Failed(why) => {
+            Outcome::Failed(why) if !OTHERWISE.iter().any(|(n, _)| *n == name) => {
                 println!("FAILED {name}: {why}");
+                failed.push(name);
                 "failed"
             }
+            Outcome::Failed(_) => "as onnxruntime",
         };
         *counts.entry(key).or_default() += 1;
     }
     println!("{counts:?}");
+    assert!(failed.is_empty(), "{} cases failed: {}", failed.len(), failed.join(", "));
+    if filter.is_empty() {
+        docs::check(Some(&by_operator));
+    }
+}
+
+#[test]
+fn the_table_in_the_documentation_is_the_registry() {
+    docs::check(None);
 }
 
 fn run(case: &Path) -> Outcome {
@@ -103,6 +125,7 @@ fn run(case: &Path) -> Outcome {
         };
         let made = match program.run(&mut State::default(), inputs) {
             Ok(made) => made,
+            Err(RunError::Node { source: OpError::Unsupported(why), .. }) => return Outcome::Unsupported(why),
             Err(e) => return Outcome::Failed(e.to_string()),
         };
         for ((port, want), got) in program.outputs.iter().zip(&outputs).zip(&made) {

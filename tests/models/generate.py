@@ -81,7 +81,7 @@ def main():
             if os.environ.get("TRACE"):
                 traceback.print_exc()
     if not args.only:
-        (args.out / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in index))
+        (args.out / "index.jsonl").write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in index))
     kinds = {one.kind for one in kit.CASES}
     print(f"{len(index)} models made, {failed} failed; {len(kinds)} kinds")
     return 1 if failed else 0

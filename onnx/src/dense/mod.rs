@@ -9,13 +9,13 @@ mod simd;
 mod tests;
 
 use crate::dense::activation::Activation;
-use crate::dense::simd::Job;
 pub use crate::dense::simd::Isa;
+use crate::dense::simd::Job;
 pub use crate::dense::simd::Start;
 use crate::dense::simd::sweep;
 use crate::limits;
 
-/// Depth that is summed before the output is touched; the same as in onnxruntime, whose sums it keeps.
+/// Depth that is summed before the output is touched; the same as in onnxruntime with prepared weights, whose sums it keeps.
 const DEPTH: usize = 256;
 /// Rows whose part of the left side stays in the second-level cache while all columns pass.
 const ROWS: usize = 192;
@@ -30,6 +30,7 @@ pub struct Weights {
     isa: Isa,
     k: usize,
     n: usize,
+    depth: usize,
     /// Full panels, each `[k, columns]`, then the last one with its padding.
     panels: Vec<f32>,
 }
@@ -53,7 +54,17 @@ impl Weights {
         if full < n {
             pack(b, (k, n), transposed, (full, n - full, tail_columns(isa, n)), &mut panels);
         }
-        Weights { isa, k, n, panels }
+        Weights { isa, k, n, depth: DEPTH, panels }
+    }
+
+    /// The same weights, with sums that touch the output after every `depth` numbers: onnxruntime takes another depth for
+    /// weights that it does not prepare.
+    ///
+    /// # Panics
+    /// If the depth is 0.
+    pub fn summed_by(self, depth: usize) -> Weights {
+        assert_ne!(depth, 0, "nothing would be summed up");
+        Weights { depth, ..self }
     }
 
     /// Rows and columns.
@@ -77,6 +88,7 @@ impl Weights {
             ldb: self.isa.columns(),
             panel: self.k * self.isa.columns(),
             tail: &self.panels[split..],
+            depth: self.depth,
         };
         right.multiply((self.isa, self.k, self.n), a, out, start, (alpha, activation));
     }
@@ -102,7 +114,7 @@ pub fn multiply(a: &[f32], b: &[f32], (k, n): (usize, usize), out: &mut [f32], s
     if full < n {
         pack(b, (k, n), false, (full, n - full, tail_columns(isa, n)), &mut tail);
     }
-    let right = Right { panels: b, ldb: n, panel: columns, tail: &tail };
+    let right = Right { panels: b, ldb: n, panel: columns, tail: &tail, depth: DEPTH };
     right.multiply((isa, k, n), a, out, start, (alpha, Activation::None));
 }
 
@@ -162,6 +174,8 @@ struct Right<'a> {
     ldb: usize,
     panel: usize,
     tail: &'a [f32],
+    /// Depth that is summed before the output is touched.
+    depth: usize,
 }
 
 impl Right<'_> {
@@ -180,8 +194,8 @@ impl Right<'_> {
         let m = out.len() / n;
         let mut depth = 0;
         loop {
-            let (from, last) = (depth, k - depth <= DEPTH);
-            depth = if last { k } else { depth + DEPTH };
+            let (from, last) = (depth, k - depth <= self.depth);
+            depth = if last { k } else { depth + self.depth };
             for first in (0..m).step_by(ROWS) {
                 let rows = ROWS.min(m - first);
                 let c = &mut out[first * n..(first + rows) * n];

@@ -19,6 +19,7 @@ use crate::graph::Node;
 use crate::graph::Port;
 use crate::graph::attributes::Attribute;
 use crate::graph::attributes::Attributes;
+use crate::graph::half;
 use crate::graph::inline::Inliner;
 use crate::graph::inline::Placed;
 use crate::graph::inline::Versions;
@@ -101,7 +102,10 @@ fn from_bytes(bytes: &[u8], folder: Option<&Path>, weights: bool) -> Result<Mode
     };
     let versions = Versions::new(&proto.opset_import);
     let mut reader = Reader { inliner: Inliner::new(&proto.functions), folder, weights };
-    let graph = reader.graph(graph, &versions, 0)?;
+    let mut graph = reader.graph(graph, &versions, 0)?;
+    if weights {
+        half::widen(&mut graph);
+    }
     let opsets = proto.opset_import.iter().map(|o| (domain(&o.domain).to_string(), o.version)).collect();
     let producer = format!("{} {}", proto.producer_name, proto.producer_version).trim().to_string();
     Ok(Model { graph, opsets, ir_version: proto.ir_version, producer, path: None })

@@ -2,6 +2,7 @@
 
 pub mod attributes;
 pub mod convert;
+pub mod half;
 pub mod inline;
 
 use std::collections::BTreeMap;

@@ -61,6 +61,18 @@ pub fn lengths(all: &[i64]) -> Result<Shape, OpError> {
     all.iter().map(|d| usize::try_from(*d).map_err(|_| OpError::bad(format!("the length {d} is negative")))).collect()
 }
 
+/// Lengths of the parts that an axis of `len` is cut into.
+///
+/// # Errors
+/// If one is negative, or they do not add up to `len`.
+pub fn parts(all: &[i64], len: usize) -> Result<Vec<usize>, OpError> {
+    let sum = all.iter().try_fold(0i64, |sum, d| sum.checked_add(*d).filter(|_| *d >= 0));
+    if sum != Some(len as i64) {
+        bad!("an axis of {len} cannot be cut into the {} parts that are given", all.len());
+    }
+    Ok(all.iter().map(|d| *d as usize).collect())
+}
+
 /// Steps of a dense tensor in row-major order.
 pub fn steps(shape: &[usize]) -> Steps {
     let mut out: Steps = SmallVec::from_elem(1, shape.len());

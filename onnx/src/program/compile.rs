@@ -15,6 +15,7 @@ use crate::kernel::Build;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
 use crate::kernel::Subprogram;
+use crate::ops::refused;
 use crate::program::Program;
 use crate::program::Source;
 use crate::program::Step;
@@ -195,7 +196,8 @@ fn kernel(build: &Build<'_>) -> Result<Box<dyn Kernel>, LoadError> {
     let node = build.node;
     let unsupported = |why: String| LoadError::Unsupported { operator: node.operator(), node: node.title(), why };
     let Some(operator) = registry::find(&node.domain, &node.op_type) else {
-        return Err(unsupported("it is not known here".into()));
+        let why = refused::reason(&node.domain, &node.op_type).unwrap_or("it is not known here");
+        return Err(unsupported(why.into()));
     };
     let Some(builder) = operator.build else {
         return Err(unsupported("only tract has it, and does not take it here".into()));

@@ -24,11 +24,11 @@ const TOLERANCE: f64 = 1e-5;
 pub(crate) fn learn(session: &Session, worker: &mut Worker, count: usize, inputs: &[Value]) -> Result<(), RunError> {
     let learnt = session.learnt();
     if learnt.axes.get().is_none() {
-        let axes = axes(session, worker, inputs)?;
-        let missing = axes.contains(&None);
+        let (axes, alone) = axes(session, worker, inputs)?;
+        let alone = alone || axes.contains(&None);
         // two threads may try at the same time: the results are the same
         let _ = learnt.axes.set(axes);
-        if missing && session.feeding() == Feeding::Any {
+        if alone && session.feeding() == Feeding::Any {
             let _ = learnt.feeding.set(Feeding::Single(Reason::NoBatchAxis));
         }
     }
@@ -39,21 +39,20 @@ pub(crate) fn learn(session: &Session, worker: &mut Worker, count: usize, inputs
     Ok(())
 }
 
-/// The axis of every output that grows with the rows.
-fn axes(session: &Session, worker: &mut Worker, inputs: &[Value]) -> Result<Vec<Option<usize>>, RunError> {
+/// The axis of every output that grows with the rows, and whether more than one row could not be run.
+fn axes(session: &Session, worker: &mut Worker, inputs: &[Value]) -> Result<(Vec<Option<usize>>, bool), RunError> {
     match session.feeding() {
         Feeding::Any => {}
         Feeding::Fixed(n) => {
             let piece = worker.piece(inputs, 0, n)?;
             let made = worker.raw(piece)?;
             // with one length only, the first axis that has it
-            return Ok(made.iter().map(|v| shape(v).and_then(|s| s.iter().position(|d| *d == n))).collect());
+            return Ok((made.iter().map(|v| shape(v).and_then(|s| s.iter().position(|d| *d == n))).collect(), false));
         }
         Feeding::Single(_) => {
             let piece = worker.piece(inputs, 0, 1)?;
             let made = worker.raw(piece)?;
-            let first = |v: &Value| shape(v).and_then(|s| (s.first() == Some(&1)).then_some(0));
-            return Ok(made.iter().map(first).collect());
+            return Ok((made.iter().map(first).collect(), false));
         }
     }
     let piece = worker.piece(inputs, 0, 1)?;
@@ -62,10 +61,16 @@ fn axes(session: &Session, worker: &mut Worker, inputs: &[Value]) -> Result<Vec<
     let two = worker.piece(inputs, 0, 2).and_then(|piece| worker.raw(piece));
     let three = worker.piece(inputs, 0, 3).and_then(|piece| worker.raw(piece));
     let (Ok(two), Ok(three)) = (two, three) else {
-        return Ok(one.iter().map(|_| None).collect());
+        // the graph wants one row, whatever it declares
+        return Ok((one.iter().map(first).collect(), true));
     };
     let all = one.iter().zip(&two).zip(&three);
-    Ok(all.map(|((a, b), c)| grown(a, b, c)).collect())
+    Ok((all.map(|((a, b), c)| grown(a, b, c)).collect(), false))
+}
+
+/// The first axis, if there is one row on it.
+fn first(value: &Value) -> Option<usize> {
+    shape(value).and_then(|s| (s.first() == Some(&1)).then_some(0))
 }
 
 fn grown(one: &Value, two: &Value, three: &Value) -> Option<usize> {

@@ -163,24 +163,30 @@ def version5(rng, dtype, trees=5, depth=4, width=5):
     )  # fmt: skip
 
 
+def share(n, rng):
+    return {"x": rng.random((n, 4)).astype(np.float32).round(3)}
+
+
 for word in TRANSFORMS:
 
     @case(f"linear_classifier_{word.lower()}", "LinearClassifier")
     def linear_classifier(word=word):
         g = Graph(5)
         kind = {"classlabels_strings": ["a", "b", "c"]} if word == "SOFTMAX" else {"classlabels_ints": [5, 6, 7]}
-        w = g.rng.normal(size=12).round(3).tolist()
-        g.ml("LinearClassifier", ["x"], ["label", "p"], coefficients=w, intercepts=[0.1, -0.1, 0.0], post_transform=word, multi_class=1, **kind)
+        # The inverse of the normal distribution is only steady well inside (0, 1) and away from 1/2.
+        probit = word == "PROBIT"
+        w = (g.rng.random(12) / 12).round(3).tolist() if probit else g.rng.normal(size=12).round(3).tolist()
+        g.ml("LinearClassifier", ["x"], ["label", "p"], coefficients=w, intercepts=[0.55, 0.6, 0.65] if probit else [0.1, -0.1, 0.0], post_transform=word, multi_class=1, **kind)
         text = "s" if word == "SOFTMAX" else "i"
-        return Made(g.model("linear", ["x:f:n,4"], [f"label:{text}:n", "p:f:n,3"], 17, 1), floats(4, "x", scale=0.5))
+        return Made(g.model("linear", ["x:f:n,4"], [f"label:{text}:n", "p:f:n,3"], 17, 1), share if probit else floats(4, "x", scale=0.5))
 
     @case(f"linear_regressor_{word.lower()}", "LinearRegressor")
     def linear_regressor(word=word):
         g = Graph(6)
         count = 1 if word == "PROBIT" else 3
-        w, b = (g.rng.random(4 * count) / 9).round(3).tolist(), [0.2] * count
+        w, b = (g.rng.random(4 * count) / 12).round(3).tolist(), [0.6] * count
         g.ml("LinearRegressor", ["x"], ["y"], coefficients=w, intercepts=b, targets=count, post_transform=word)
-        return Made(g.model("linear", ["x:f:n,4"], [f"y:f:n,{count}"], 17, 1), lambda n, rng: {"x": rng.random((n, 4)).astype(np.float32).round(3)})
+        return Made(g.model("linear", ["x:f:n,4"], [f"y:f:n,{count}"], 17, 1), share)
 
 
 @case("linear_classifier_binary", "LinearClassifier binary", "one row of coefficients, two labels, int64 input")

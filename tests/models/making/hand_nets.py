@@ -80,7 +80,7 @@ def conv():
     x = g.op("Clip", [x, g.const(np.float32(0)), g.const(np.float32(6))])
     x = g.op("Flatten", [g.op("GlobalAveragePool", [x])])
     g.op("Gemm", [x, g.weight(4, 6), g.weight(4)], ["logits"], transB=1)
-    return Made(g.model("conv", ["image:f:N,3,12,12"], ["logits:f:N,4"]), shaped("image", 3, 12, 12, scale=1.0))
+    return Made(g.model("conv", ["image:f:N,3,8,8"], ["logits:f:N,4"]), shaped("image", 3, 8, 8, scale=1.0, digits=1))
 
 
 @case("net_conv1d", "convolution over a sequence")
@@ -114,8 +114,8 @@ def image():
     x = g.op("Transpose", [x], perm=[0, 3, 1, 2])
     x = g.op("Relu", [g.op("Conv", [x, g.weight(4, 3, 3, 3)], strides=[2, 2])])
     x = g.op("Reshape", [x, g.ints(0, -1)])
-    g.op("Softmax", [g.op("Gemm", [x, g.weight(36, 3)])], ["p"], axis=1)
-    return Made(g.model("image", ["image:u:n,8,8,3"], ["p:f:n,3"]), lambda n, rng: {"image": rng.integers(0, 256, (n, 8, 8, 3)).astype(np.uint8)})
+    g.op("Softmax", [g.op("Gemm", [x, g.weight(16, 3)])], ["p"], axis=1)
+    return Made(g.model("image", ["image:u:n,6,6,3"], ["p:f:n,3"]), lambda n, rng: {"image": rng.integers(0, 256, (n, 6, 6, 3)).astype(np.uint8)})
 
 
 def recurrent(kind, name, gates, direction, length=5, width=3, hidden=4, layout=0, opset=14, **attributes):
@@ -131,7 +131,7 @@ def recurrent(kind, name, gates, direction, length=5, width=3, hidden=4, layout=
         axes = {} if layout else {"x": 1, "seq": 2, "last": 1, "cell": 1}
         outputs = [f"seq:f:{seq}", f"last:f:{last}"] + ([f"cell:f:{last}"] if states == 2 else [])
         axes = {k: v for k, v in axes.items() if k != "cell" or states == 2}
-        return Made(g.model(name, [f"x:f:{x}"], outputs, opset), shaped("x", length, width, scale=1.0), axes)
+        return Made(g.model(name, [f"x:f:{x}"], outputs, opset), shaped("x", length, width, scale=1.0, digits=2), axes)
 
 
 recurrent("LSTM", "net_lstm", 4, "forward")

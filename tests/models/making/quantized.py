@@ -30,7 +30,7 @@ def conv():
     x = g.op("Relu", [g.op("Conv", [x, g.weight(6, 4, 3, 3), g.weight(6)], pads=[1, 1, 1, 1])])
     x = g.op("Flatten", [g.op("GlobalAveragePool", [x])])
     g.op("Gemm", [x, g.weight(6, 3), g.weight(3)], ["y"])
-    return g.model("conv", ["x:f:n,2,8,8"], ["y:f:n,3"], 17), shaped("x", 2, 8, 8, scale=1.0)
+    return g.model("conv", ["x:f:n,2,6,6"], ["y:f:n,3"], 17), shaped("x", 2, 6, 6, scale=1.0, digits=2)
 
 
 def sequence():

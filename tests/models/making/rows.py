@@ -19,9 +19,9 @@ def thresholds(model):
     return {k: np.array(sorted(v), np.float32) for k, v in found.items()}
 
 
-def matrix(n, rng, width, at=None, nan=0.0, inf=0.0, scale=2.0, dtype=np.float32, low=None):
-    """[n, width]: half normal values of three decimals, half from the pools `at[column]`; then holes by chance."""
-    x = np.round(rng.normal(size=(n, width)) * scale, 3).astype(np.float32)
+def matrix(n, rng, width, at=None, nan=0.0, inf=0.0, scale=2.0, dtype=np.float32, low=None, digits=3):
+    """[n, width]: half normal values of few decimals, half from the pools `at[column]`; then holes by chance."""
+    x = np.round(rng.normal(size=(n, width)) * scale, digits).astype(np.float32)
     for column, pool in (at or {}).items():
         pool = np.asarray(pool, np.float32)
         beside = [np.nextafter(pool, np.float32(s)) for s in (np.inf, -np.inf)]

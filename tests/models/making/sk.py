@@ -1,6 +1,7 @@
 """scikit-learn's share: training data and the call of skl2onnx."""
 
 import contextlib
+import re
 import warnings
 from unittest import mock
 
@@ -47,7 +48,25 @@ def exported(model, x, opset=None, **options):
         warnings.simplefilter("ignore")
         stack.enter_context(mock.patch("onnx.helper.make_attribute", plain_attribute))
         given = {id(model): options} if options else None
-        return to_onnx(model, x[:1], options=given, target_opset=opset)
+        onx = to_onnx(model, x[:1], options=given, target_opset=opset)
+    steady(onx.graph)
+    return onx
+
+
+def steady(graph):
+    """Some converters put the address of an object into names; here such a number becomes the same one each time."""
+
+    def clean(names):
+        return [re.sub(r"\d{13,}", "1", name) for name in names]
+
+    for node in graph.node:
+        node.name = clean([node.name])[0]
+        node.input[:], node.output[:] = clean(node.input), clean(node.output)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                steady(attribute.g)
+    for value in [*graph.initializer, *graph.input, *graph.output, *graph.value_info]:
+        value.name = clean([value.name])[0]
 
 
 def classifier(name, model, classes=2, text=False, trees=False, opset=None, note="", width=6, clean=lambda x: x, axes=None, **options):

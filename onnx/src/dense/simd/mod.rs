@@ -143,7 +143,10 @@ impl Job<'_> {
         assert!(reach(1, 0, self.rows, self.lda, self.depth) <= self.a.len(), "rows of the left side are missing");
         assert!(reach(full, self.panel, self.depth, self.ldb, columns) <= self.b.len(), "panels are missing");
         let width = self.tail_columns;
-        assert!(rest == 0 || rest <= width && (width == columns || width * 2 == columns), "the last panel is too narrow");
+        assert!(
+            rest == 0 || rest <= width && (width == columns || width * 2 == columns),
+            "the last panel is too narrow"
+        );
         assert!(rest == 0 || self.depth * width <= self.tail.len(), "the last panel is missing");
         assert!(self.rows.checked_mul(self.cols).is_some_and(|n| n <= self.c.len()), "the output is too short");
         assert!(!matches!(self.start, Start::Row(row) if row.len() < self.cols), "the row to start from is too short");

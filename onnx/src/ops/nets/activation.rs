@@ -23,7 +23,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// By name, in any case as onnxruntime has it; takes what parameters it has from the front of `alphas` and `betas`.
+    /// By name in any case, with the defaults of onnxruntime (0 for most, whatever the operators of these names have); takes what parameters it has from the front of `alphas` and `betas`.
     ///
     /// # Errors
     /// If the name is not known.
@@ -31,19 +31,19 @@ impl Activation {
         let mut alpha = |otherwise: f32| next(alphas, otherwise);
         let mut beta = |otherwise: f32| next(betas, otherwise);
         Ok(match name.to_ascii_lowercase().as_str() {
-            "affine" => Activation::Affine(alpha(1.0), beta(0.0)),
+            "affine" => Activation::Affine(alpha(0.0), beta(0.0)),
             "clip" => Activation::Clip(alpha(f32::NEG_INFINITY), alpha(f32::INFINITY)),
             "elu" => Activation::Elu(alpha(1.0)),
             "gelu" => Activation::Gelu,
             "hardsigmoid" => Activation::HardSigmoid(alpha(0.2), beta(0.5)),
             "leakyrelu" => Activation::LeakyRelu(alpha(0.01)),
             "relu" => Activation::Relu,
-            "scaledtanh" => Activation::ScaledTanh(alpha(1.0), beta(1.0)),
+            "scaledtanh" => Activation::ScaledTanh(alpha(0.0), beta(0.0)),
             "sigmoid" => Activation::Sigmoid,
             "softplus" => Activation::Softplus,
             "softsign" => Activation::Softsign,
             "tanh" => Activation::Tanh,
-            "thresholdedrelu" => Activation::ThresholdedRelu(alpha(1.0)),
+            "thresholdedrelu" => Activation::ThresholdedRelu(alpha(0.0)),
             _ => bad!("the activation function `{name}` is not known"),
         })
     }
@@ -56,7 +56,15 @@ impl Activation {
             Activation::Sigmoid => each(values, sigmoid),
             Activation::Tanh => each(values, Real::tanh),
             Activation::Affine(a, b) => each(values, |x| t(a) * x + t(b)),
-            Activation::Clip(a, b) => each(values, |x| if x < t(a) { t(a) } else if x > t(b) { t(b) } else { x }),
+            Activation::Clip(a, b) => each(values, |x| {
+                if x < t(a) {
+                    t(a)
+                } else if x > t(b) {
+                    t(b)
+                } else {
+                    x
+                }
+            }),
             Activation::Elu(a) => each(values, |x| if x < T::ZERO { t(a) * (x.exp() - T::ONE) } else { x }),
             Activation::Gelu => each(values, |x| T::from_f64(gelu(x.to_f64()))),
             Activation::HardSigmoid(a, b) => each(values, |x| (t(a) * x + t(b)).max(T::ZERO).min(T::ONE)),
@@ -97,9 +105,8 @@ pub fn sigmoid<T: Real>(x: T) -> T {
 fn gelu(x: f64) -> f64 {
     let z = (x / std::f64::consts::SQRT_2).abs();
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let poly = t
-        * (0.254_829_592
-            + t * (-0.284_496_736 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
+    let poly =
+        t * (0.254_829_592 + t * (-0.284_496_736 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
     let erf = 1.0 - poly * (-z * z).exp();
     0.5 * x * (1.0 + if x < 0.0 { -erf } else { erf })
 }
@@ -115,7 +122,7 @@ mod tests {
         assert_eq!(read("LeakyRelu"), Activation::LeakyRelu(0.5));
         assert_eq!(read("tanh"), Activation::Tanh);
         assert_eq!(read("HardSigmoid"), Activation::HardSigmoid(0.1, 2.0));
-        assert_eq!(read("ScaledTanh"), Activation::ScaledTanh(0.3, 1.0));
+        assert_eq!(read("ScaledTanh"), Activation::ScaledTanh(0.3, 0.0));
         assert!(Activation::read("no such", &mut &[][..], &mut &[][..]).is_err());
     }
 

@@ -1,7 +1,5 @@
 //! Convolutions: patches of the input as the columns of a matrix, the weights as the other one; depthwise ones directly.
 
-use std::sync::Arc;
-
 use crate::bad;
 use crate::error::OpError;
 use crate::kernel::Build;
@@ -9,10 +7,7 @@ use crate::kernel::Inputs;
 use crate::kernel::Kernel;
 use crate::ops::nets::activation::Activation;
 use crate::ops::nets::patches::Patches;
-use crate::ops::nets::product;
-use crate::ops::nets::product::Left;
-use crate::ops::nets::product::Right;
-use crate::ops::nets::real;
+use crate::ops::nets::product::Scalar;
 use crate::ops::nets::real::Real;
 use crate::ops::nets::real::by_float;
 use crate::ops::nets::window::Axis;
@@ -20,7 +15,6 @@ use crate::ops::nets::window::Window;
 use crate::ops::nets::window::three;
 use crate::registry::MICROSOFT;
 use crate::registry::Operator;
-use crate::tensor::Elements;
 use crate::tensor::Shape;
 use crate::tensor::Tensor;
 use crate::tensor::volume;
@@ -34,13 +28,13 @@ pub const OPERATORS: &[Operator] = &[
 
 /// Bytes of patches that are multiplied at a time: they stay in the second-level cache.
 const TILE_BYTES: usize = 192 << 10;
+/// Patches that are multiplied at a time are a multiple of this, so that no panel of a product is half empty.
+const COLUMNS: usize = 32;
 
 #[derive(Debug)]
 struct Conv {
     window: Window,
     groups: usize,
-    /// Constant weights, packed by group; `None` if they are no constant or the convolution is depthwise.
-    packed: Option<Vec<Left<f32>>>,
     activation: Option<Activation>,
 }
 
@@ -87,6 +81,12 @@ impl Plan {
         self.axes.iter().map(|a| a.kernel).product()
     }
 
+    /// Every window is one element, and every element has one: the input is what the windows see.
+    fn pointwise(&self) -> bool {
+        let plain = |a: &Axis| a.kernel == 1 && a.stride == 1 && a.input == a.output && a.before == 0;
+        self.axes.iter().all(plain)
+    }
+
     fn depthwise(&self) -> bool {
         self.channels == 1 && self.filters <= 2
     }
@@ -94,16 +94,12 @@ impl Plan {
 
 impl Kernel for Conv {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
-        by_float(inputs, |i| self.convolve::<f32>(i, self.packed.as_deref()), |i| self.convolve::<f64>(i, None))
-    }
-
-    fn bytes(&self) -> usize {
-        self.packed.iter().flatten().map(Left::bytes).sum()
+        by_float(inputs, |i| self.convolve::<f32>(i), |i| self.convolve::<f64>(i))
     }
 }
 
 impl Conv {
-    fn convolve<T: Real>(&self, inputs: &mut Inputs<'_>, packed: Option<&[Left<T>]>) -> Result<Values, OpError> {
+    fn convolve<T: Real>(&self, inputs: &Inputs<'_>) -> Result<Values, OpError> {
         let (x, w) = (inputs.tensor(0)?, inputs.tensor(1)?);
         let plan = Plan::new(&self.window, self.groups, x.shape(), w.shape())?;
         let (xs, ws) = (inputs.slice::<T>(0)?, inputs.slice::<T>(1)?);
@@ -117,15 +113,7 @@ impl Conv {
         } else if plan.depthwise() {
             depthwise(&plan, xs, ws, &mut out);
         } else {
-            let fresh;
-            let lefts = match packed {
-                Some(lefts) => lefts,
-                None => {
-                    fresh = pack(ws, plan.groups, plan.filters, plan.channels * plan.taps());
-                    &fresh
-                }
-            };
-            multiply(&plan, xs, lefts, &mut out);
+            multiply(&plan, xs, ws, T::ZERO, &mut out);
         }
         if let Some(activation) = self.activation {
             activation.apply(&mut out);
@@ -153,27 +141,36 @@ fn start<T: Real>(inputs: &Inputs<'_>, plan: &Plan, len: usize) -> Result<Vec<T>
     Ok(out)
 }
 
-fn pack<T: Real>(weights: &[T], groups: usize, filters: usize, k: usize) -> Vec<Left<T>> {
-    if filters * k == 0 {
-        return vec![];
-    }
-    weights.chunks_exact(filters * k).take(groups).map(|w| Left::pack(w, filters, k)).collect()
-}
-
-fn multiply<T: Real>(plan: &Plan, x: &[T], lefts: &[Left<T>], out: &mut [T]) {
+/// Adds the products of all groups to `out`; `padding` lies around the images.
+pub fn multiply<T: Scalar>(plan: &Plan, x: &[T], w: &[T], padding: T, out: &mut [T]) {
     let (input, output) = (plan.channels * plan.input(), plan.output());
     let k = plan.channels * plan.taps();
-    let tile = (TILE_BYTES / size_of::<T>() / k).max(1).next_multiple_of(product::COLUMNS);
-    let mut right = Right::empty();
+    let patches = Patches { axes: &plan.axes, channels: plan.channels, padding };
+    let tile = (TILE_BYTES / size_of::<T>() / k).max(COLUMNS).next_multiple_of(COLUMNS).min(output);
+    let (mut columns, mut sums) = (vec![], vec![]);
     let groups = x.chunks_exact(input).zip(out.chunks_exact_mut(plan.filters * output));
-    for (i, (image, result)) in groups.enumerate().take(plan.batch * plan.groups) {
-        let left = &lefts[i % plan.groups];
+    for (i, (image, result)) in groups.enumerate() {
+        let weights = &w[i % plan.groups * plan.filters * k..][..plan.filters * k];
+        if plan.pointwise() {
+            T::multiply(weights, image, (k, output), result);
+            continue;
+        }
         for from in (0..output).step_by(tile) {
             let to = (from + tile).min(output);
-            right.reset(k, to - from);
-            let patches = Patches { axes: &plan.axes, channels: plan.channels, padding: T::ZERO };
-            patches.fill(image, from, to, |row, line| right.set_row(row, line));
-            product::multiply(left, &right, &mut result[from..], output);
+            columns.resize(k * (to - from), padding);
+            patches.fill(image, from, to, &mut columns);
+            if to - from == output {
+                T::multiply(weights, &columns, (k, output), result);
+                continue;
+            }
+            sums.clear();
+            for row in result.chunks_exact(output) {
+                sums.extend_from_slice(&row[from..to]);
+            }
+            T::multiply(weights, &columns, (k, to - from), &mut sums);
+            for (row, sums) in result.chunks_exact_mut(output).zip(sums.chunks_exact(to - from)) {
+                row[from..to].copy_from_slice(sums);
+            }
         }
     }
 }
@@ -189,7 +186,8 @@ fn depthwise<T: Real>(plan: &Plan, x: &[T], w: &[T], out: &mut [T]) {
         for (row, line) in result.chunks_exact_mut(wide.output).enumerate() {
             let (od, oh) = (row / high.output, row % high.output);
             for (tap, weight) in filter.iter().enumerate() {
-                let (kd, kh, kw) = (tap / wide.kernel / high.kernel, tap / wide.kernel % high.kernel, tap % wide.kernel);
+                let (kd, kh, kw) =
+                    (tap / wide.kernel / high.kernel, tap / wide.kernel % high.kernel, tap % wide.kernel);
                 let (Some(id), Some(ih)) = (deep.at(od, kd), high.at(oh, kh)) else { continue };
                 let source = &channel[(id * high.input + ih) * wide.input..][..wide.input];
                 add_scaled(&wide, kw, source, *weight, line);
@@ -203,7 +201,7 @@ fn add_scaled<T: Real>(wide: &Axis, tap: usize, source: &[T], weight: T, line: &
     if from == to {
         return;
     }
-    let first = from * wide.stride + tap * wide.dilation - wide.before;
+    let first = wide.first(from, tap);
     if wide.stride == 1 {
         for (v, s) in line[from..to].iter_mut().zip(&source[first..]) {
             *v += weight * *s;
@@ -245,16 +243,5 @@ fn fused(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 
 fn make(build: &Build<'_>, activation: Option<Activation>) -> Result<Conv, OpError> {
     let groups = groups(build)?;
-    let packed = build.constant(1).and_then(|w| prepare(w, groups));
-    Ok(Conv { window: Window::read(&build.node.attributes)?, groups, packed, activation })
-}
-
-/// Packs constant weights; those that break the specification are left to the first run, which says so.
-fn prepare(weights: &Arc<Tensor>, groups: usize) -> Option<Vec<Left<f32>>> {
-    let wide = real::widened(weights);
-    let weights = wide.as_ref().unwrap_or(weights);
-    let Elements::F32(values) = weights.elements() else { return None };
-    let (filters, k) = (weights.shape().first()? / groups, weights.shape()[1..].iter().product());
-    let fits = weights.rank() >= 3 && weights.shape()[0] % groups == 0 && filters * k > 0;
-    (fits && (weights.shape()[1] > 1 || filters > 2)).then(|| pack(values, groups, filters, k))
+    Ok(Conv { window: Window::read(&build.node.attributes)?, groups, activation })
 }

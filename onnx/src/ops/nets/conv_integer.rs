@@ -7,10 +7,7 @@ use crate::kernel::Inputs;
 use crate::kernel::Kernel;
 use crate::ops::nets::conv::Plan;
 use crate::ops::nets::conv::groups;
-use crate::ops::nets::patches::Patches;
-use crate::ops::nets::product;
-use crate::ops::nets::product::Left;
-use crate::ops::nets::product::Right;
+use crate::ops::nets::conv::multiply;
 use crate::ops::nets::window::Window;
 use crate::registry::Operator;
 use crate::tensor::Elements;
@@ -23,9 +20,6 @@ pub const OPERATORS: &[Operator] = &[
     Operator::own("ConvInteger", integer).note("at most three spatial axes"),
     Operator::own("QLinearConv", qlinear).note("at most three spatial axes"),
 ];
-
-/// Bytes of patches that are multiplied at a time.
-const TILE_BYTES: usize = 192 << 10;
 
 #[derive(Debug)]
 struct IntegerConv {
@@ -44,7 +38,7 @@ impl Kernel for IntegerConv {
         if !sums.is_empty() && !x.is_empty() && !w.is_empty() {
             let xs = shifted(x, inputs.optional(x_zero)?)?;
             let ws = shifted(w, inputs.optional(w_zero)?)?;
-            convolve(&plan, &xs, &ws, &mut sums);
+            multiply(&plan, &xs, &ws, 0, &mut sums);
         }
         if !self.scaled {
             return Ok(one(Tensor::new(&plan.shape, sums)?));
@@ -85,24 +79,6 @@ fn small(tensor: &Tensor) -> Result<Vec<i32>, OpError> {
         Elements::I8(v) => Ok(v.iter().map(|x| i32::from(*x)).collect()),
         Elements::U8(v) => Ok(v.iter().map(|x| i32::from(*x)).collect()),
         other => bad!("expected int8 or uint8, found {}", other.element_type()),
-    }
-}
-
-fn convolve(plan: &Plan, x: &[i32], w: &[i32], out: &mut [i32]) {
-    let (input, output) = (plan.channels * plan.input(), plan.output());
-    let k = plan.channels * plan.taps();
-    let tile = (TILE_BYTES / 4 / k).max(1).next_multiple_of(product::COLUMNS);
-    let lefts: Vec<_> = w.chunks_exact(plan.filters * k).map(|w| Left::pack(w, plan.filters, k)).collect();
-    let mut right = Right::empty();
-    let groups = x.chunks_exact(input).zip(out.chunks_exact_mut(plan.filters * output));
-    for (i, (image, result)) in groups.enumerate() {
-        for from in (0..output).step_by(tile) {
-            let to = (from + tile).min(output);
-            right.reset(k, to - from);
-            let patches = Patches { axes: &plan.axes, channels: plan.channels, padding: 0 };
-            patches.fill(image, from, to, |row, line| right.set_row(row, line));
-            product::multiply(&lefts[i % plan.groups], &right, &mut result[from..], output);
-        }
     }
 }
 

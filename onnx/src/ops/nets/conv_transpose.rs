@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use crate::bad;
+use crate::dense::plain;
 use crate::error::OpError;
 use crate::kernel::Build;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
 use crate::ops::nets::conv::groups;
-use crate::ops::nets::product;
-use crate::ops::nets::product::Left;
-use crate::ops::nets::product::Right;
 use crate::ops::nets::real;
 use crate::ops::nets::real::Real;
 use crate::ops::nets::real::by_float;
@@ -38,13 +36,12 @@ struct ConvTranspose {
     groups: usize,
     output_padding: Option<Vec<usize>>,
     output_shape: Option<Vec<usize>>,
-    /// Constant weights, packed by group.
-    packed: Option<Vec<Left<f32>>>,
+    /// Constant weights, transposed by group.
+    packed: Option<Vec<f32>>,
 }
 
 /// Sizes of one run. The axes are those of the convolution that this one undoes: its windows lie over *our output*.
 struct Plan {
-    batch: usize,
     groups: usize,
     channels: usize,
     filters: usize,
@@ -58,7 +55,7 @@ impl Kernel for ConvTranspose {
     }
 
     fn bytes(&self) -> usize {
-        self.packed.iter().flatten().map(Left::bytes).sum()
+        self.packed.as_ref().map_or(0, |w| size_of_val(w.as_slice()))
     }
 }
 
@@ -79,7 +76,7 @@ impl ConvTranspose {
         let mut shape = Shape::from_slice(&[x[0], filters]);
         shape.extend(axes.iter().map(|a| a.input));
         let channels = x[1] / self.groups;
-        Ok(Plan { batch: x[0], groups: self.groups, channels, filters: w[1], axes: three(&axes), shape })
+        Ok(Plan { groups: self.groups, channels, filters: w[1], axes: three(&axes), shape })
     }
 
     fn axis(&self, rank: usize, i: usize, input: usize, kernel: usize) -> Result<Axis, OpError> {
@@ -93,7 +90,7 @@ impl ConvTranspose {
         let whole = (input.max(1) - 1) * stride + extra + (kernel - 1) * dilation + 1;
         let wanted = match (&self.output_shape, window.padding) {
             (Some(_), _) => Some(Window::side(&self.output_shape, rank, i, 0)?),
-            (None, Padding::SameLower | Padding::SameUpper) => Some(input * stride),
+            (None, Padding::SameLower | Padding::SameUpper) => Some(whole.min(input * stride)),
             (None, _) => None,
         };
         let (before, output) = match wanted {
@@ -110,10 +107,10 @@ impl ConvTranspose {
                 }
             }
         };
-        Ok(Axis { input: output, output: input, kernel, stride, dilation, before, after: 0 })
+        Ok(Axis { input: output, output: input, kernel, stride, dilation, before: before as isize, after: 0 })
     }
 
-    fn spread<T: Real>(&self, inputs: &Inputs<'_>, packed: Option<&[Left<T>]>) -> Result<Values, OpError> {
+    fn spread<T: Real>(&self, inputs: &Inputs<'_>, packed: Option<&[T]>) -> Result<Values, OpError> {
         let (x, w) = (inputs.tensor(0)?, inputs.tensor(1)?);
         let plan = self.plan(x.shape(), w.shape())?;
         let mut out = vec![T::ZERO; volume(&plan.shape, T::TYPE.size())?];
@@ -121,7 +118,7 @@ impl ConvTranspose {
         let (xs, ws) = (x.slice::<T>()?, w.slice::<T>()?);
         if !out.is_empty() && !xs.is_empty() && !ws.is_empty() {
             match packed {
-                Some(lefts) => plan.run(xs, lefts, &mut out),
+                Some(weights) => plan.run(xs, weights, &mut out),
                 None => plan.run(xs, &pack(ws, plan.groups, plan.channels), &mut out),
             }
         }
@@ -139,24 +136,24 @@ impl ConvTranspose {
 }
 
 impl Plan {
-    fn run<T: Real>(&self, x: &[T], lefts: &[Left<T>], out: &mut [T]) {
+    fn run<T: Real>(&self, x: &[T], weights: &[T], out: &mut [T]) {
         let input: usize = self.axes.iter().map(|a| a.output).product();
         let output: usize = self.axes.iter().map(|a| a.input).product();
-        let rows = lefts[0].rows();
-        let tile = (TILE_BYTES / size_of::<T>() / rows).max(1).next_multiple_of(product::COLUMNS);
-        let mut right = Right::empty();
-        let mut spread = vec![];
+        let rows = weights.len() / self.groups / self.channels;
+        let tile = (TILE_BYTES / size_of::<T>() / rows).clamp(1, input);
+        let (mut columns, mut spread) = (vec![], vec![]);
         let groups = x.chunks_exact(self.channels * input).zip(out.chunks_exact_mut(self.filters * output));
-        for (i, (image, result)) in groups.enumerate().take(self.batch * self.groups) {
+        for (i, (image, result)) in groups.enumerate() {
+            let weights = &weights[i % self.groups * rows * self.channels..][..rows * self.channels];
             for from in (0..input).step_by(tile) {
                 let to = (from + tile).min(input);
-                right.reset(self.channels, to - from);
-                for c in 0..self.channels {
-                    right.set_row(c, &image[c * input + from..c * input + to]);
+                columns.clear();
+                for channel in image.chunks_exact(input) {
+                    columns.extend_from_slice(&channel[from..to]);
                 }
                 spread.clear();
                 spread.resize(rows * (to - from), T::ZERO);
-                product::multiply(&lefts[i % self.groups], &right, &mut spread, to - from);
+                T::multiply(weights, &columns, (self.channels, to - from), &mut spread);
                 self.scatter(&spread, from, to, output, result);
             }
         }
@@ -180,7 +177,7 @@ impl Plan {
                     && first < last
                 {
                     let target = &mut channel[(z * high.input + y) * wide.input..][..wide.input];
-                    let start = first * wide.stride + kw * wide.dilation - wide.before;
+                    let start = wide.first(first, kw);
                     let source = &row[at - from + first - x..at - from + last - x];
                     target[start..].iter_mut().step_by(wide.stride).zip(source).for_each(|(t, s)| *t += *s);
                 }
@@ -190,9 +187,10 @@ impl Plan {
     }
 }
 
-fn pack<T: Real>(weights: &[T], groups: usize, channels: usize) -> Vec<Left<T>> {
+/// Weights with the channels that come in last.
+fn pack<T: Real>(weights: &[T], groups: usize, channels: usize) -> Vec<T> {
     let size = weights.len() / groups;
-    weights.chunks_exact(size).map(|w| Left::pack_transposed(w, channels, size / channels)).collect()
+    weights.chunks_exact(size).flat_map(|w| plain::transposed(w, channels, size / channels)).collect()
 }
 
 fn transpose(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
@@ -218,7 +216,7 @@ fn transpose(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 }
 
 /// Packs constant weights; those that break the specification are left to the first run, which says so.
-fn prepare(weights: &Arc<Tensor>, groups: usize) -> Option<Vec<Left<f32>>> {
+fn prepare(weights: &Arc<Tensor>, groups: usize) -> Option<Vec<f32>> {
     let wide = real::widened(weights);
     let weights = wide.as_ref().unwrap_or(weights);
     let Elements::F32(values) = weights.elements() else { return None };

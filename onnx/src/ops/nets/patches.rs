@@ -13,20 +13,17 @@ pub struct Patches<'a, T> {
 }
 
 impl<T: Copy> Patches<'_, T> {
-    /// Calls `row` for every channel and tap, in the weights' order, with what the windows `[from, to)` see there.
-    pub fn fill(&self, image: &[T], from: usize, to: usize, mut row: impl FnMut(usize, &[T])) {
+    /// Fills `to`, a row for every channel and tap in the weights' order, with what the windows `[from, end)` see there.
+    pub fn fill(&self, image: &[T], from: usize, end: usize, to: &mut [T]) {
         let [deep, high, wide] = self.axes;
         let size: usize = self.axes.iter().map(|a| a.input).product();
-        let mut line = vec![self.padding; to - from];
-        let mut r = 0;
-        for c in 0..self.channels {
-            let channel = &image[c * size..][..size];
+        let mut rows = to.chunks_exact_mut(end - from);
+        for channel in image.chunks_exact(size).take(self.channels) {
             for kd in 0..deep.kernel {
                 for kh in 0..high.kernel {
                     for kw in 0..wide.kernel {
-                        self.line(channel, [kd, kh, kw], from, &mut line);
-                        row(r, &line);
-                        r += 1;
+                        let Some(row) = rows.next() else { return };
+                        self.line(channel, [kd, kh, kw], from, row);
                     }
                 }
             }
@@ -64,7 +61,7 @@ impl<T: Copy> Patches<'_, T> {
         }
         piece[..from - x].fill(self.padding);
         piece[to - x..].fill(self.padding);
-        let first = from * wide.stride + tap * wide.dilation - wide.before;
+        let first = wide.first(from, tap);
         let middle = &mut piece[from - x..to - x];
         if wide.stride == 1 {
             middle.copy_from_slice(&source[first..][..to - from]);

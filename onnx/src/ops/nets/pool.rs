@@ -93,7 +93,7 @@ fn fold_row<T: Copy, A: Copy>(wide: &Axis, source: &[T], row: &mut [A], step: &i
         if from == to {
             continue;
         }
-        let first = from * wide.stride + tap * wide.dilation - wide.before;
+        let first = wide.first(from, tap);
         let row = &mut row[from..to];
         match wide.stride {
             1 => row.iter_mut().zip(&source[first..]).for_each(|(v, s)| *v = step(*v, *s)),
@@ -126,7 +126,7 @@ impl MaxPool {
         let plan = Plan::new(&self.window, x.shape(), size_of::<T>().max(8 * usize::from(self.indices)))?;
         let xs = x.slice::<T>()?;
         if !self.indices {
-            let out = plan.fold(xs, lowest, |v, s| if s > v { s } else { v }, |_, _, _| {});
+            let out = plan.fold(xs, lowest, |v, s| if v > s { v } else { s }, |_, _, _| {});
             return Ok(one(Tensor::new(&plan.shape, out)?));
         }
         let (values, indices) = self.with_indices(&plan, xs, lowest);
@@ -143,7 +143,7 @@ impl MaxPool {
                     for y in (0..high.kernel).filter_map(|k| high.at(oh, k)) {
                         for x_at in (0..wide.kernel).filter_map(|k| wide.at(ow, k)) {
                             let value = x[base + (z * high.input + y) * wide.input + x_at];
-                            if value > best.0 || best.1 < 0 && value == best.0 {
+                            if value > best.0 || best.1 < 0 {
                                 best = (value, (base + self.index(&plan.axes, [z, y, x_at])) as i64);
                             }
                         }
@@ -156,11 +156,7 @@ impl MaxPool {
     }
 
     fn index(&self, [deep, high, wide]: &[Axis; 3], [z, y, x]: [usize; 3]) -> usize {
-        if self.column_major {
-            (x * high.input + y) * deep.input + z
-        } else {
-            (z * high.input + y) * wide.input + x
-        }
+        if self.column_major { (x * high.input + y) * deep.input + z } else { (z * high.input + y) * wide.input + x }
     }
 }
 
@@ -172,7 +168,7 @@ fn positions([deep, high, wide]: &[Axis; 3]) -> impl Iterator<Item = (usize, usi
 fn max(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let attributes = &build.node.attributes;
     let column_major = attributes.flag("storage_order", false)?;
-    Ok(Box::new(MaxPool { window: Window::read(attributes)?, indices: build.has_output(1), column_major }))
+    Ok(Box::new(MaxPool { window: Window::of_pool(attributes)?, indices: build.has_output(1), column_major }))
 }
 
 #[derive(Debug)]
@@ -203,26 +199,31 @@ pub fn averages<T: Real>(plan: &Plan, x: &[T], include_pads: bool) -> Vec<T> {
         (0..axis.output).map(|o| if include_pads { padded(axis, o) } else { axis.taps(o).1 - axis.taps(o).0 }).collect()
     };
     let (ds, hs, ws) = (counts(deep), counts(high), counts(wide));
-    plan.fold(x, T::ZERO, |v, s| v + s, |row, od, oh| {
-        for (v, count) in row.iter_mut().zip(&ws) {
-            let count = ds[od] * hs[oh] * count;
-            if count > 0 {
-                *v /= T::from_usize(count);
+    plan.fold(
+        x,
+        T::ZERO,
+        |v, s| v + s,
+        |row, od, oh| {
+            for (v, count) in row.iter_mut().zip(&ws) {
+                let count = ds[od] * hs[oh] * count;
+                if count > 0 {
+                    *v /= T::from_usize(count);
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 /// Taps of the window `o` inside the input and its padding.
 fn padded(axis: &Axis, o: usize) -> usize {
-    let room = (axis.before + axis.input + axis.after).saturating_sub(o * axis.stride);
-    room.div_ceil(axis.dilation).min(axis.kernel)
+    let room = axis.before + axis.input as isize + axis.after - (o * axis.stride) as isize;
+    (room.max(0) as usize).div_ceil(axis.dilation).min(axis.kernel)
 }
 
 fn average(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let attributes = &build.node.attributes;
     let include_pads = attributes.flag("count_include_pad", false)?;
-    Ok(Box::new(AveragePool { window: Window::read(attributes)?, include_pads }))
+    Ok(Box::new(AveragePool { window: Window::of_pool(attributes)?, include_pads }))
 }
 
 #[derive(Debug)]
@@ -265,5 +266,5 @@ fn lp(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
     if p < 1 {
         bad!("p is {p}");
     }
-    Ok(Box::new(LpPool { window: Window::read(attributes)?, p }))
+    Ok(Box::new(LpPool { window: Window::of_pool(attributes)?, p }))
 }

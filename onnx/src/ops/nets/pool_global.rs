@@ -46,7 +46,7 @@ impl Global {
             (0, _) => return Ok(one(Tensor::full(&shape, T::ZERO)?)),
             (_, Global::Average) => channels.map(|c| sum(c.iter().copied()) / T::from_usize(size)).collect(),
             (_, Global::Max) => {
-                channels.map(|c| c.iter().fold(T::LOWEST, |m, v| if *v > m { *v } else { m })).collect()
+                channels.map(|c| c.iter().fold(T::LOWEST, |m, v| if m > *v { m } else { *v })).collect()
             }
             (_, Global::Lp(1)) => channels.map(|c| sum(c.iter().map(|v| v.abs()))).collect(),
             (_, Global::Lp(2)) => channels.map(|c| sum(c.iter().map(|v| *v * *v)).sqrt()).collect(),

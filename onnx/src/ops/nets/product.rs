@@ -1,217 +1,115 @@
-//! Matrix products as convolutions, recurrent layers and attention need them: packed panels and a register-blocked core.
-//!
-//! The scheme is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008).
+//! Matrix products of any number type that networks use: the kernels of [`crate::dense`] for `f32`, plain loops else.
+
+use std::fmt::Debug;
+
+use crate::dense;
+use crate::dense::Start;
+use crate::dense::activation::Activation;
+use crate::dense::plain;
 
 /// What can be multiplied and summed.
-pub trait Scalar: Copy + Send + Sync {
+pub trait Scalar: Copy + Debug + Default + Send + Sync + 'static {
     const ZERO: Self;
-    fn times(self, other: Self) -> Self;
-    fn plus(self, other: Self) -> Self;
+    /// A right side, `[k, n]`, that many products share.
+    type Right: Clone + Debug + Send + Sync;
+
+    /// From `b`, row-major `[k, n]`, or `[n, k]` if `transposed`.
+    fn prepare(b: &[Self], k: usize, n: usize, transposed: bool) -> Self::Right;
+
+    /// `out += a x right`, with `a` row-major `[m, k]` and `out` `[m, n]`.
+    fn multiply_by(a: &[Self], right: &Self::Right, out: &mut [Self]);
+
+    /// `out += a x b`, all row-major: `[m, k]`, `[k, n]`, `[m, n]`.
+    fn multiply(a: &[Self], b: &[Self], sides: (usize, usize), out: &mut [Self]);
+
+    /// Bytes in memory.
+    fn bytes(right: &Self::Right) -> usize;
 }
 
-impl Scalar for f32 {
-    const ZERO: f32 = 0.0;
-    fn times(self, other: f32) -> f32 {
-        self * other
-    }
-    fn plus(self, other: f32) -> f32 {
-        self + other
-    }
-}
-
-impl Scalar for f64 {
-    const ZERO: f64 = 0.0;
-    fn times(self, other: f64) -> f64 {
-        self * other
-    }
-    fn plus(self, other: f64) -> f64 {
-        self + other
-    }
-}
-
-/// Wraps around, as the accumulators of quantized products do.
-impl Scalar for i32 {
-    const ZERO: i32 = 0;
-    fn times(self, other: i32) -> i32 {
-        self.wrapping_mul(other)
-    }
-    fn plus(self, other: i32) -> i32 {
-        self.wrapping_add(other)
-    }
-}
-
-/// Rows of a panel of the left matrix.
-pub const ROWS: usize = 4;
-/// Columns of a panel of the right matrix.
-pub const COLUMNS: usize = 8;
-
-/// The left matrix, `m` × `k`, in panels of [`ROWS`] rows: within a panel the rows' elements of one column lie together.
+/// A right side as it is, row-major `[k, n]`.
 #[derive(Clone, Debug)]
-pub struct Left<T> {
-    data: Vec<T>,
-    m: usize,
-    k: usize,
-}
-
-impl<T: Scalar> Left<T> {
-    /// Packs a row-major matrix; `a` holds `m * k` elements.
-    pub fn pack(a: &[T], m: usize, k: usize) -> Left<T> {
-        let mut data = vec![T::ZERO; m.div_ceil(ROWS) * ROWS * k];
-        for (r, row) in a.chunks_exact(k.max(1)).take(m).enumerate() {
-            let panel = &mut data[r / ROWS * ROWS * k..];
-            for (j, value) in row.iter().enumerate() {
-                panel[j * ROWS + r % ROWS] = *value;
-            }
-        }
-        Left { data, m, k }
-    }
-
-    /// Packs the transpose of a row-major `k` × `m` matrix.
-    pub fn pack_transposed(a: &[T], k: usize, m: usize) -> Left<T> {
-        let mut data = vec![T::ZERO; m.div_ceil(ROWS) * ROWS * k];
-        for (j, column) in a.chunks_exact(m.max(1)).take(k).enumerate() {
-            for (p, piece) in column.chunks(ROWS).enumerate() {
-                data[(p * k + j) * ROWS..][..piece.len()].copy_from_slice(piece);
-            }
-        }
-        Left { data, m, k }
-    }
-
-    pub fn rows(&self) -> usize {
-        self.m
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.data.len() * size_of::<T>()
-    }
-}
-
-/// The right matrix, `k` × `n`, in panels of [`COLUMNS`] columns: within a panel the rows lie one after the other.
-#[derive(Clone, Debug, Default)]
-pub struct Right<T> {
-    data: Vec<T>,
+pub struct Plain<T> {
+    values: Vec<T>,
     k: usize,
     n: usize,
 }
 
-impl<T: Scalar> Right<T> {
-    pub fn empty() -> Right<T> {
-        Right { data: vec![], k: 0, n: 0 }
+impl Scalar for f32 {
+    const ZERO: f32 = 0.0;
+    type Right = dense::Weights;
+
+    fn prepare(b: &[f32], k: usize, n: usize, transposed: bool) -> dense::Weights {
+        dense::Weights::new(b, k, n, transposed)
     }
 
-    /// Makes room for `k` × `n` elements, all 0.
-    pub fn reset(&mut self, k: usize, n: usize) {
-        self.data.clear();
-        self.data.resize(n.div_ceil(COLUMNS) * COLUMNS * k, T::ZERO);
-        self.k = k;
-        self.n = n;
+    fn multiply_by(a: &[f32], right: &dense::Weights, out: &mut [f32]) {
+        right.multiply(a, out, Start::Output, 1.0, Activation::None);
     }
 
-    /// Writes row `r` of the matrix; `row` holds `n` elements.
-    pub fn set_row(&mut self, r: usize, row: &[T]) {
-        for (p, piece) in row.chunks(COLUMNS).enumerate() {
-            let at = (p * self.k + r) * COLUMNS;
-            self.data[at..at + piece.len()].copy_from_slice(piece);
-        }
+    fn multiply(a: &[f32], b: &[f32], sides: (usize, usize), out: &mut [f32]) {
+        dense::multiply(a, b, sides, out, Start::Output, 1.0);
     }
 
-    /// Packs a row-major `k` × `n` matrix.
-    pub fn pack(b: &[T], k: usize, n: usize) -> Right<T> {
-        let mut right = Right::empty();
-        right.reset(k, n);
-        for (r, row) in b.chunks_exact(n.max(1)).take(k).enumerate() {
-            right.set_row(r, row);
-        }
-        right
-    }
-
-    /// Packs the transpose of a row-major `n` × `k` matrix.
-    pub fn pack_transposed(b: &[T], n: usize, k: usize) -> Right<T> {
-        let mut right = Right::empty();
-        right.reset(k, n);
-        for (c, column) in b.chunks_exact(k.max(1)).take(n).enumerate() {
-            let panel = &mut right.data[c / COLUMNS * COLUMNS * k..];
-            for (r, value) in column.iter().enumerate() {
-                panel[r * COLUMNS + c % COLUMNS] = *value;
-            }
-        }
-        right
-    }
-
-    pub fn columns(&self) -> usize {
-        self.n
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.data.len() * size_of::<T>()
+    fn bytes(right: &dense::Weights) -> usize {
+        right.bytes()
     }
 }
 
-/// `c += a · b`, where row `r` of the result starts at `c[r * stride]`.
-///
-/// # Panics
-/// If the inner sides differ or `c` is too short: both are the caller's own buffers.
-pub fn multiply<T: Scalar>(a: &Left<T>, b: &Right<T>, c: &mut [T], stride: usize) {
-    assert_eq!(a.k, b.k, "inner sides of a product");
-    let k = a.k;
-    if k == 0 {
-        return;
-    }
-    for (p, right) in b.data.chunks_exact(k * COLUMNS).enumerate() {
-        let column = p * COLUMNS;
-        let width = COLUMNS.min(b.n - column);
-        for (q, left) in a.data.chunks_exact(k * ROWS).enumerate() {
-            let out = &mut c[q * ROWS * stride + column..];
-            match a.m - q * ROWS {
-                1 => tile::<T, 1>(left, right, out, stride, width),
-                2 => tile::<T, 2>(left, right, out, stride, width),
-                3 => tile::<T, 3>(left, right, out, stride, width),
-                _ => tile::<T, ROWS>(left, right, out, stride, width),
-            }
-        }
-    }
-}
+macro_rules! plain {
+    ($($ty:ty: $zero:expr),*) => {$(
+        impl Scalar for $ty {
+            const ZERO: $ty = $zero;
+            type Right = Plain<$ty>;
 
-/// `R` rows of a panel times a panel.
-fn tile<T: Scalar, const R: usize>(left: &[T], right: &[T], out: &mut [T], stride: usize, width: usize) {
-    let mut tile = [[T::ZERO; COLUMNS]; R];
-    for (a, b) in left.chunks_exact(ROWS).zip(right.chunks_exact(COLUMNS)) {
-        for (row, a) in tile.iter_mut().zip(a) {
-            for (sum, b) in row.iter_mut().zip(b) {
-                *sum = sum.plus(a.times(*b));
+            fn prepare(b: &[$ty], k: usize, n: usize, transposed: bool) -> Plain<$ty> {
+                let values = if transposed { plain::transposed(b, n, k) } else { b.to_vec() };
+                Plain { values, k, n }
+            }
+
+            fn multiply_by(a: &[$ty], right: &Plain<$ty>, out: &mut [$ty]) {
+                plain::multiply(a, &right.values, (right.k, right.n), out);
+            }
+
+            fn multiply(a: &[$ty], b: &[$ty], sides: (usize, usize), out: &mut [$ty]) {
+                plain::multiply(a, b, sides, out);
+            }
+
+            fn bytes(right: &Plain<$ty>) -> usize {
+                size_of_val(right.values.as_slice())
             }
         }
-    }
-    for (i, sums) in tile.iter().enumerate() {
-        for (out, sum) in out[i * stride..][..width].iter_mut().zip(sums) {
-            *out = out.plus(*sum);
-        }
-    }
+    )*};
 }
+plain!(f64: 0.0, i32: 0);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn agrees_with_the_definition() {
+    fn check<T: Scalar + PartialEq>(number: impl Fn(i32) -> T) {
         for (m, k, n) in [(1, 1, 1), (4, 8, 8), (5, 3, 9), (7, 0, 2), (3, 17, 20)] {
-            let a: Vec<f64> = (0..m * k).map(|i| (i * 7 % 13) as f64 - 6.0).collect();
-            let b: Vec<f64> = (0..k * n).map(|i| (i * 5 % 11) as f64 - 5.0).collect();
-            let transposed: Vec<f64> = (0..n * k).map(|i| b[i % k * n + i / k]).collect();
-            let mut want = vec![0.5; m * n];
-            for (at, out) in want.iter_mut().enumerate() {
-                *out += (0..k).map(|j| a[at / n * k + j] * b[j * n + at % n]).sum::<f64>();
-            }
-            let across: Vec<f64> = (0..k * m).map(|i| a[i % m * k + i / m]).collect();
-            let mut other = vec![0.5; m * n];
-            multiply(&Left::pack_transposed(&across, k, m), &Right::pack(&b, k, n), &mut other, n);
-            assert_eq!(other, want, "{m} {k} {n}");
-            for right in [Right::pack(&b, k, n), Right::pack_transposed(&transposed, n, k)] {
-                let mut got = vec![0.5; m * n];
-                multiply(&Left::pack(&a, m, k), &right, &mut got, n);
+            let a: Vec<i32> = (0..m * k).map(|i| (i * 7 % 13) as i32 - 6).collect();
+            let b: Vec<i32> = (0..k * n).map(|i| (i * 5 % 11) as i32 - 5).collect();
+            let transposed: Vec<T> = (0..n * k).map(|i| number(b[i % k * n + i / k])).collect();
+            let sum = |at: usize| (0..k).map(|j| a[at / n * k + j] * b[j * n + at % n]).sum::<i32>();
+            let want: Vec<T> = (0..m * n).map(|at| number(2 + sum(at))).collect();
+            let (a, b) =
+                (a.into_iter().map(&number).collect::<Vec<T>>(), b.into_iter().map(&number).collect::<Vec<T>>());
+            let mut got = vec![number(2); m * n];
+            T::multiply(&a, &b, (k, n), &mut got);
+            assert_eq!(got, want, "{m} {k} {n}");
+            for right in [T::prepare(&b, k, n, false), T::prepare(&transposed, k, n, true)] {
+                let mut got = vec![number(2); m * n];
+                T::multiply_by(&a, &right, &mut got);
                 assert_eq!(got, want, "{m} {k} {n}");
             }
         }
+    }
+
+    #[test]
+    fn agrees_with_the_definition() {
+        check(|v| v as f32);
+        check(f64::from);
+        check(|v| v);
     }
 }

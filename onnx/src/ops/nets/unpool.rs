@@ -49,11 +49,12 @@ impl MaxUnpool {
         let inferred = self.inferred(x.shape())?;
         let shape = match inputs.optional(2)? {
             None => inferred.clone(),
-            Some(given) => {
-                given.to_i64s()?.into_iter().map(usize::try_from).collect::<Result<Shape, _>>().map_err(|_| {
-                    OpError::bad("a negative length in output_shape")
-                })?
-            }
+            Some(given) => given
+                .to_i64s()?
+                .into_iter()
+                .map(usize::try_from)
+                .collect::<Result<Shape, _>>()
+                .map_err(|_| OpError::bad("a negative length in output_shape"))?,
         };
         if shape.len() != x.rank() || indices.len() != x.len() {
             bad!("{} values, {} indices, {} axes of output", x.len(), indices.len(), shape.len());

@@ -32,6 +32,9 @@ pub struct Window {
     pub padding: Padding,
     /// A last window that lies only partly inside counts.
     pub ceil: bool,
+    /// Automatic padding looks at the kernel alone, not at its dilation, and may leave elements out: so do the pools of
+    /// onnxruntime, unlike its convolutions.
+    pub pool: bool,
 }
 
 /// One spatial axis.
@@ -42,8 +45,9 @@ pub struct Axis {
     pub kernel: usize,
     pub stride: usize,
     pub dilation: usize,
-    pub before: usize,
-    pub after: usize,
+    /// Padding; negative where elements are left out.
+    pub before: isize,
+    pub after: isize,
 }
 
 /// Spatial axes, outermost first.
@@ -80,7 +84,16 @@ impl Window {
             pads,
             padding,
             ceil: attributes.flag("ceil_mode", false)?,
+            pool: false,
         })
+    }
+
+    /// The same of a pool.
+    ///
+    /// # Errors
+    /// If an attribute is out of bounds.
+    pub fn of_pool(attributes: &Attributes) -> Result<Window, OpError> {
+        Ok(Window { pool: true, ..Window::read(attributes)? })
     }
 
     /// The `i`-th of `values` for `rank` spatial axes, `otherwise` if the attribute is left out.
@@ -135,22 +148,27 @@ impl Window {
         }
         let span = (kernel - 1) * dilation + 1;
         let (before, after) = match self.padding {
-            Padding::Given => pads,
+            Padding::Given => (pads.0 as isize, pads.1 as isize),
             Padding::Valid => (0, 0),
             Padding::SameUpper | Padding::SameLower => {
-                let needed = (input.div_ceil(stride).max(1) - 1) * stride + span;
-                let needed = needed.saturating_sub(input);
-                let less = needed / 2;
-                if self.padding == Padding::SameUpper { (less, needed - less) } else { (needed - less, less) }
+                let needed = (input.div_ceil(stride).max(1) - 1) * stride + if self.pool { kernel } else { span };
+                let needed = needed as isize - input as isize;
+                let needed = if self.pool { needed } else { needed.max(0) };
+                // The odd one of a negative padding goes the other way: both halves are rounded to 0.
+                match self.padding {
+                    Padding::SameUpper => (needed / 2, needed - needed / 2),
+                    _ => ((needed + 1) / 2, needed - (needed + 1) / 2),
+                }
             }
         };
-        let Some(room) = (input + before + after).checked_sub(span) else {
+        let padded = input as isize + before + after;
+        let Some(room) = usize::try_from(padded).ok().and_then(|p| p.checked_sub(span)) else {
             bad!("a window of {span} over {input} elements with {before} and {after} of padding");
         };
         let mut output = if self.ceil { room.div_ceil(stride) } else { room / stride } + 1;
         // A window that would start in the padding after the input does not count (as in onnxruntime and PyTorch).
-        if self.ceil && (output - 1) * stride >= input + before {
-            output -= 1;
+        if self.ceil && ((output - 1) * stride) as isize >= input as isize + before {
+            output = output.saturating_sub(1);
         }
         Ok(Axis { input, output, kernel, stride, dilation, before, after })
     }
@@ -162,23 +180,30 @@ impl Axis {
 
     /// The input position under the tap `k` of the window `o`; `None` in the padding.
     pub fn at(&self, o: usize, k: usize) -> Option<usize> {
-        (o * self.stride + k * self.dilation).checked_sub(self.before).filter(|i| *i < self.input)
+        usize::try_from(self.position(o, k)).ok().filter(|i| *i < self.input)
+    }
+
+    fn position(&self, o: usize, k: usize) -> isize {
+        (o * self.stride + k * self.dilation) as isize - self.before
+    }
+
+    /// The input position under the tap `k` of the window `o`, which lies inside.
+    pub fn first(&self, o: usize, k: usize) -> usize {
+        self.position(o, k).max(0) as usize
     }
 
     /// The windows `[from, to)` whose tap `k` lies inside the input.
     pub fn inside(&self, k: usize) -> (usize, usize) {
-        let shift = k * self.dilation;
-        let from = self.before.saturating_sub(shift).div_ceil(self.stride).min(self.output);
-        let end = (self.input + self.before).saturating_sub(shift);
-        (from, end.div_ceil(self.stride).clamp(from, self.output))
+        let start = self.position(0, k);
+        let reach = |end: isize| ((end - start).max(0) as usize).div_ceil(self.stride).min(self.output);
+        (reach(0), reach(self.input as isize).max(reach(0)))
     }
 
     /// The taps `[from, to)` of the window `o` that lie inside the input.
     pub fn taps(&self, o: usize) -> (usize, usize) {
-        let start = o * self.stride;
-        let from = self.before.saturating_sub(start).div_ceil(self.dilation).min(self.kernel);
-        let end = (self.input + self.before).saturating_sub(start);
-        (from, end.div_ceil(self.dilation).clamp(from, self.kernel))
+        let start = self.position(o, 0);
+        let reach = |end: isize| ((end - start).max(0) as usize).div_ceil(self.dilation).min(self.kernel);
+        (reach(0), reach(self.input as isize).max(reach(0)))
     }
 }
 
@@ -194,7 +219,7 @@ mod tests {
     use super::*;
 
     fn window(padding: Padding, ceil: bool) -> Window {
-        Window { kernel: None, strides: None, dilations: None, pads: None, padding, ceil }
+        Window { kernel: None, strides: None, dilations: None, pads: None, padding, ceil, pool: false }
     }
 
     #[test]
@@ -203,6 +228,9 @@ mod tests {
             let a = window(padding, ceil).axis(input, kernel, stride, dilation, pads).unwrap();
             (a.output, a.before, a.after)
         };
+        let pool = Window { pool: true, ..window(Padding::SameUpper, false) };
+        let a = pool.axis(6, 1, 3, 2, (0, 0)).unwrap();
+        assert_eq!((a.output, a.before, a.after, a.at(0, 0)), (2, -1, -1, Some(1)));
         assert_eq!(axis(Padding::Given, false, 5, 3, 2, 1, (1, 1)), (3, 1, 1));
         assert_eq!(axis(Padding::Given, true, 4, 3, 2, 1, (0, 0)), (2, 0, 0));
         assert_eq!(axis(Padding::Given, true, 2, 1, 2, 1, (0, 1)), (1, 0, 1));
@@ -214,7 +242,9 @@ mod tests {
 
     #[test]
     fn inside_agrees_with_at() {
-        for (input, kernel, stride, dilation, before) in [(5, 3, 1, 1, 1), (7, 3, 2, 2, 3), (4, 4, 3, 1, 2), (1, 3, 1, 1, 1)] {
+        for (input, kernel, stride, dilation, before) in
+            [(5, 3, 1, 1, 1), (7, 3, 2, 2, 3), (4, 4, 3, 1, 2), (1, 3, 1, 1, 1)]
+        {
             let axis = window(Padding::Given, false).axis(input, kernel, stride, dilation, (before, before)).unwrap();
             for k in 0..kernel {
                 let (from, to) = axis.inside(k);

@@ -1,14 +1,12 @@
 //! One step of a recurrent layer for a whole batch, by the formulas of the ONNX specification.
 
 use crate::ops::nets::activation::Activation;
-use crate::ops::nets::product::Left;
-use crate::ops::nets::product::multiply;
 use crate::ops::nets::real::Real;
 use crate::ops::nets::recurrent::Kind;
 use crate::ops::nets::recurrent::weights::Weights;
 
 /// One direction of a layer.
-pub struct Cell<'a, T> {
+pub struct Cell<'a, T: Real> {
     pub kind: Kind,
     pub hidden: usize,
     pub weights: &'a Weights<T>,
@@ -43,10 +41,6 @@ impl<T: Real> Cell<'_, T> {
         }
     }
 
-    fn left(&self, state: &[T]) -> Left<T> {
-        Left::pack(state, state.len() / self.hidden, self.hidden)
-    }
-
     fn activate(&self, which: usize, values: &mut [T]) {
         if let Some(clip) = self.clip {
             for v in values.iter_mut() {
@@ -63,15 +57,17 @@ impl<T: Real> Cell<'_, T> {
     }
 
     fn rnn(&self, gates: &mut [T], h: &mut [T]) {
-        multiply(&self.left(h), &self.weights.state, gates, self.hidden);
+        T::multiply_by(h, &self.weights.state, gates);
         self.activate(0, gates);
         h.copy_from_slice(gates);
     }
 
     fn gru(&self, gates: &mut [T], h: &mut [T], linear_before_reset: bool) {
         let n = self.hidden;
-        multiply(&self.left(h), &self.weights.state, gates, 3 * n);
-        for gate in gates.chunks_exact_mut(3 * n) {
+        let mut sums = vec![T::ZERO; h.len() * 2];
+        T::multiply_by(h, &self.weights.state, &mut sums);
+        for (gate, sums) in gates.chunks_exact_mut(3 * n).zip(sums.chunks_exact(2 * n)) {
+            gate.iter_mut().zip(sums).for_each(|(v, sum)| *v += *sum);
             self.activate(0, &mut gate[..2 * n]);
         }
         let Some(reset) = &self.weights.reset else { return };
@@ -80,7 +76,7 @@ impl<T: Real> Cell<'_, T> {
             if let Some(bias) = self.bias {
                 candidate.chunks_exact_mut(n).for_each(|row| row.copy_from_slice(&bias[5 * n..]));
             }
-            multiply(&self.left(h), reset, &mut candidate, n);
+            T::multiply_by(h, reset, &mut candidate);
             for (row, gate) in candidate.chunks_exact_mut(n).zip(gates.chunks_exact(3 * n)) {
                 row.iter_mut().zip(&gate[n..2 * n]).for_each(|(v, r)| *v *= *r);
             }
@@ -89,7 +85,7 @@ impl<T: Real> Cell<'_, T> {
             for (row, gate) in kept.chunks_exact_mut(n).zip(gates.chunks_exact(3 * n)) {
                 row.iter_mut().zip(&gate[n..2 * n]).for_each(|(v, r)| *v *= *r);
             }
-            multiply(&self.left(&kept), reset, &mut candidate, n);
+            T::multiply_by(&kept, reset, &mut candidate);
         }
         let rows = candidate.chunks_exact_mut(n).zip(gates.chunks_exact(3 * n)).zip(h.chunks_exact_mut(n));
         for ((row, gate), h) in rows {
@@ -103,7 +99,7 @@ impl<T: Real> Cell<'_, T> {
 
     fn lstm(&self, gates: &mut [T], h: &mut [T], c: &mut [T], input_forget: bool) {
         let n = self.hidden;
-        multiply(&self.left(h), &self.weights.state, gates, 4 * n);
+        T::multiply_by(h, &self.weights.state, gates);
         let rows = gates.chunks_exact_mut(4 * n).zip(h.chunks_exact_mut(n)).zip(c.chunks_exact_mut(n));
         for ((gate, h), c) in rows {
             let (i, rest) = gate.split_at_mut(n);

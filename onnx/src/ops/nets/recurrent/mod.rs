@@ -11,8 +11,6 @@ use crate::kernel::Build;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
 use crate::ops::nets::activation::Activation;
-use crate::ops::nets::product::Left;
-use crate::ops::nets::product::multiply;
 use crate::ops::nets::real::Real;
 use crate::ops::nets::real::by_float;
 use crate::ops::nets::recurrent::cells::Cell;
@@ -180,10 +178,8 @@ impl Recurrent {
             };
             direction(&cell, &sizes, d, *backwards, x, &lengths, h0, c0, &mut out);
         }
-        let mut values: Values = smallvec![
-            Tensor::new(&sizes.y_shape(), out.y)?.into(),
-            Tensor::new(&state, out.h)?.into(),
-        ];
+        let mut values: Values =
+            smallvec![Tensor::new(&sizes.y_shape(), out.y)?.into(), Tensor::new(&state, out.h)?.into(),];
         if lstm {
             values.push(Tensor::new(&state, out.c)?.into());
         }
@@ -229,7 +225,8 @@ fn direction<T: Real>(
         for (i, gate) in gates.chunks_exact_mut(rows.max(1)).enumerate() {
             gate.copy_from_slice(&projected[sizes.row(at(i).min(sizes.steps - 1), i) * rows..][..rows]);
         }
-        let (before_h, before_c) = if lengths.iter().all(|l| step < *l) { (None, None) } else { (Some(h.clone()), Some(c.clone())) };
+        let (before_h, before_c) =
+            if lengths.iter().all(|l| step < *l) { (None, None) } else { (Some(h.clone()), Some(c.clone())) };
         cell.step(&mut gates, &mut h, &mut c);
         for (i, length) in lengths.iter().enumerate() {
             let own = i * hidden..(i + 1) * hidden;
@@ -263,7 +260,7 @@ fn project<T: Real>(cell: &Cell<'_, T>, sizes: &Sizes, x: &[T]) -> Vec<T> {
             row.copy_from_slice(&bias);
         }
     }
-    multiply(&Left::pack(x, sizes.steps * sizes.batch, sizes.input), &cell.weights.input, &mut projected, rows);
+    T::multiply_by(x, &cell.weights.input, &mut projected);
     projected
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::ops::nets::product::Right;
 use crate::ops::nets::real;
 use crate::ops::nets::real::Real;
 use crate::ops::nets::recurrent::Kind;
@@ -11,12 +10,12 @@ use crate::tensor::Tensor;
 
 /// Weights of one direction, transposed: a column a gate's unit.
 #[derive(Clone, Debug)]
-pub struct Weights<T> {
-    pub input: Right<T>,
+pub struct Weights<T: Real> {
+    pub input: T::Right,
     /// Of the gates that look at the state itself.
-    pub state: Right<T>,
+    pub state: T::Right,
     /// Of the gate that looks at the state after the reset (GRU).
-    pub reset: Option<Right<T>>,
+    pub reset: Option<T::Right>,
 }
 
 impl<T: Real> Weights<T> {
@@ -28,16 +27,16 @@ impl<T: Real> Weights<T> {
             let split = if let Kind::Gru { .. } = kind { 2 * hidden } else { rows };
             let (state, reset) = r.split_at(split * hidden);
             Weights {
-                input: Right::pack_transposed(w, rows, input),
-                state: Right::pack_transposed(state, split, hidden),
-                reset: (split < rows).then(|| Right::pack_transposed(reset, rows - split, hidden)),
+                input: T::prepare(w, input, rows, true),
+                state: T::prepare(state, hidden, split, true),
+                reset: (split < rows).then(|| T::prepare(reset, hidden, rows - split, true)),
             }
         };
         (0..directions).map(direction).collect()
     }
 
     pub fn bytes(&self) -> usize {
-        self.input.bytes() + self.state.bytes() + self.reset.as_ref().map_or(0, Right::bytes)
+        T::bytes(&self.input) + T::bytes(&self.state) + self.reset.as_ref().map_or(0, T::bytes)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::ops::nets::resize::taps::Scaling;
 use crate::ops::nets::resize::taps::Taps;
 use crate::registry::Operator;
 use crate::tensor::Element;
+use crate::tensor::ElementType;
 use crate::tensor::Elements;
 use crate::tensor::Tensor;
 use crate::tensor::volume;
@@ -193,8 +194,8 @@ impl Resize {
             Elements::F64(v) => Sums::Double(v.clone()),
             Elements::F32(v) => Sums::Single(v.clone()),
             Elements::F16(v) => Sums::Single(v.iter().map(|x| x.to_f32()).collect()),
-            Elements::I8(v) => Sums::Single(v.iter().map(|x| f32::from(*x)).collect()),
-            Elements::U8(v) => Sums::Single(v.iter().map(|x| f32::from(*x)).collect()),
+            Elements::I8(v) => Sums::Double(v.iter().map(|x| f64::from(*x)).collect()),
+            Elements::U8(v) => Sums::Double(v.iter().map(|x| f64::from(*x)).collect()),
             Elements::I32(v) => Sums::Double(v.iter().map(|x| f64::from(*x)).collect()),
             other => unsupported!("{} is resized by the nearest element only", other.element_type()),
         };
@@ -211,14 +212,16 @@ impl Resize {
                 Sums::Single(v) => Sums::Single(apply(&v, s.input, inner, &taps, self.extrapolation, len)),
                 Sums::Double(v) => Sums::Double(apply(&v, s.input, inner, &taps, f64::from(self.extrapolation), len)),
             };
+            if let (true, Sums::Double(v)) = (self.rule.antialias, &mut values) {
+                round(x.element_type(), v);
+            }
         }
         Ok((values, shape))
     }
 
     fn keeps(&self, s: &Scaling) -> bool {
-        s.input == s.output
-            && s.scale == 1.0
-            && (self.rule.coordinates != Coordinates::CropAndResize || s.roi == (0.0, 1.0))
+        // Like onnxruntime, which then does not even crop.
+        s.input == s.output && (s.scale == 1.0 || self.rule.antialias)
     }
 }
 
@@ -264,13 +267,24 @@ fn apply<T: real::Real>(values: &[T], length: usize, inner: usize, taps: &[Taps]
     out
 }
 
+/// Between the axes, 8-bit images that are smoothed are images again, as in onnxruntime.
+fn round(element: ElementType, values: &mut [f64]) {
+    let (least, most) = match element {
+        ElementType::I8 => (-128.0, 127.0),
+        ElementType::U8 => (0.0, 255.0),
+        _ => return,
+    };
+    values.iter_mut().for_each(|v| *v = v.round().clamp(least, most));
+}
+
 /// Back to the type of the input; whole numbers are cut off, as in onnxruntime.
-fn restore(element: crate::tensor::ElementType, shape: &[usize], values: Sums) -> Result<Tensor, OpError> {
-    use crate::tensor::ElementType::*;
+fn restore(element: ElementType, shape: &[usize], values: Sums) -> Result<Tensor, OpError> {
+    use ElementType::*;
     match (element, values) {
         (F16, Sums::Single(v)) => real::narrowed(shape, &v),
-        (I8, Sums::Single(v)) => Tensor::new(shape, v.iter().map(|x| *x as i8).collect::<Vec<_>>()),
-        (U8, Sums::Single(v)) => Tensor::new(shape, v.iter().map(|x| *x as u8).collect::<Vec<_>>()),
+        // By way of float: 7 may have become 6.999999999.
+        (I8, Sums::Double(v)) => Tensor::new(shape, v.iter().map(|x| *x as f32 as i8).collect::<Vec<_>>()),
+        (U8, Sums::Double(v)) => Tensor::new(shape, v.iter().map(|x| *x as f32 as u8).collect::<Vec<_>>()),
         (I32, Sums::Double(v)) => Tensor::new(shape, v.iter().map(|x| *x as i32).collect::<Vec<_>>()),
         (_, Sums::Single(v)) => Tensor::new(shape, v),
         (_, Sums::Double(v)) => Tensor::new(shape, v),

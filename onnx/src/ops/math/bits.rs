@@ -1,0 +1,127 @@
+//! BitShift, BitwiseAnd, BitwiseOr, BitwiseXor, BitwiseNot.
+
+use std::ops::BitAnd;
+use std::ops::BitOr;
+use std::ops::BitXor;
+use std::ops::Not;
+
+use smallvec::smallvec;
+
+use crate::bad;
+use crate::error::OpError;
+use crate::graph::attributes::missing;
+use crate::kernel::Build;
+use crate::kernel::Inputs;
+use crate::kernel::Kernel;
+use crate::ops::math::broadcast::binary_in_place;
+use crate::ops::math::broadcast::writable;
+use crate::ops::math::functions::each;
+use crate::registry::Operator;
+use crate::tensor::Element;
+use crate::tensor::ElementType;
+use crate::value::Value;
+use crate::value::Values;
+
+pub const OPERATORS: &[Operator] = &[
+    Operator::own("BitShift", build),
+    Operator::own("BitwiseAnd", build),
+    Operator::own("BitwiseNot", build),
+    Operator::own("BitwiseOr", build),
+    Operator::own("BitwiseXor", build),
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Bits {
+    Left,
+    Right,
+    And,
+    Or,
+    Xor,
+    Not,
+}
+
+/// Whole numbers as rows of bits.
+trait Word:
+    Element + Copy + BitAnd<Output = Self> + BitOr<Output = Self> + BitXor<Output = Self> + Not<Output = Self>
+{
+    /// 0 if all bits are shifted out.
+    fn left(self, by: Self) -> Self;
+    /// Filled with the sign; nothing but that if all bits are shifted out.
+    fn right(self, by: Self) -> Self;
+}
+
+macro_rules! words {
+    ($($ty:ty: $empty:expr),*) => {
+        $(impl Word for $ty {
+            fn left(self, by: Self) -> Self {
+                u32::try_from(by).ok().and_then(|by| self.checked_shl(by)).unwrap_or(0)
+            }
+            fn right(self, by: Self) -> Self {
+                let shifted = u32::try_from(by).ok().and_then(|by| self.checked_shr(by));
+                shifted.unwrap_or_else(|| $empty(self))
+            }
+        })*
+    };
+}
+words!(u8: |_| 0, u16: |_| 0, u32: |_| 0, u64: |_| 0);
+words!(i8: |v| v >> 7, i16: |v| v >> 15, i32: |v| v >> 31, i64: |v| v >> 63);
+
+fn build(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
+    Ok(Box::new(match build.node.op_type.as_str() {
+        "BitwiseAnd" => Bits::And,
+        "BitwiseOr" => Bits::Or,
+        "BitwiseXor" => Bits::Xor,
+        "BitwiseNot" => Bits::Not,
+        _ => match build.node.attributes.text("direction")?.ok_or_else(|| missing("direction"))? {
+            "LEFT" => Bits::Left,
+            "RIGHT" => Bits::Right,
+            _ => bad!("attribute `direction` must be LEFT or RIGHT"),
+        },
+    }))
+}
+
+impl Kernel for Bits {
+    fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
+        let value = match inputs.tensor(0)?.element_type() {
+            ElementType::I8 => self.all::<i8>(inputs)?,
+            ElementType::I16 => self.all::<i16>(inputs)?,
+            ElementType::I32 => self.all::<i32>(inputs)?,
+            ElementType::I64 => self.all::<i64>(inputs)?,
+            ElementType::U8 => self.all::<u8>(inputs)?,
+            ElementType::U16 => self.all::<u16>(inputs)?,
+            ElementType::U32 => self.all::<u32>(inputs)?,
+            ElementType::U64 => self.all::<u64>(inputs)?,
+            other => bad!("expected whole numbers, found {other}"),
+        };
+        Ok(smallvec![value])
+    }
+}
+
+impl Bits {
+    fn all<T: Word>(self, inputs: &mut Inputs<'_>) -> Result<Value, OpError> {
+        match self {
+            Bits::Left => binary_in_place::<T>(inputs, |a, b| a.left(*b)),
+            Bits::Right => binary_in_place::<T>(inputs, |a, b| a.right(*b)),
+            Bits::And => binary_in_place::<T>(inputs, |a, b| *a & *b),
+            Bits::Or => binary_in_place::<T>(inputs, |a, b| *a | *b),
+            Bits::Xor => binary_in_place::<T>(inputs, |a, b| *a ^ *b),
+            Bits::Not => {
+                let mut value = inputs.take_value(0);
+                each(writable::<T>(&mut value)?, |v| !v);
+                Ok(value)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shifts_past_the_end_leave_the_sign() {
+        assert_eq!((1u8.left(7), 1u8.left(8), 255u8.right(8), u64::MAX.left(64)), (128, 0, 0, 0));
+        assert_eq!(((-8i32).right(1), (-8i32).right(32), (-8i32).right(-1), 8i32.right(-1)), (-4, -1, -1, 0));
+        assert_eq!((i64::MAX.left(1), 3i64.left(-1), 1i16.left(15)), (-2, 0, i16::MIN));
+    }
+}

@@ -1,0 +1,243 @@
+//! All branches of a tree for many rows at once, without walking: a byte for each row, from the leaves up.
+//!
+//! Rows become ranks, column by column (see [`super::columns`]). A branch then is one comparison of the bytes of all rows with
+//! one byte, and a selection: where it holds, the exit that the left child answers, else the one of the right child. The
+//! exits are numbers, so that after the root every row has the number of its leaf, or of a place further down from where
+//! [`super::flat`] goes on. The cost is that of all branches, not of those that a row passes, but divided by the rows that a
+//! register holds; it does not depend on the shape of the tree.
+//!
+//! Sources: comparing a node for many rows at once is V-QuickScorer (Lucchese et al., SIGIR 2016) and RapidScorer (Ye et al.,
+//! KDD 2018); they clear bits of the leaves that cannot be reached, in no order, where this selects bottom up and so needs a
+//! byte for each node and row instead of a bit for each leaf.
+#![allow(unsafe_code)]
+
+use std::collections::HashSet;
+
+use crate::trees::cuts::Cuts;
+use crate::trees::fast::Sink;
+use crate::trees::fast::columns::Columns;
+use crate::trees::fast::flat::Cell;
+use crate::trees::fast::flat::FLIGHT;
+use crate::trees::fast::flat::Flat;
+use crate::trees::real::Real;
+
+/// Rows of a block.
+pub const ROWS: usize = 64;
+/// Most exits of a tree's upper part: half of the slots hold their numbers.
+const EXITS: usize = 128;
+/// Exits, and the answers of the branches.
+const SLOTS: usize = 256;
+/// Levels of the upper part of trees with more exits.
+const TOP: u32 = 6;
+/// Most columns: the ranks of a block stay in the second-level cache.
+const COLUMNS: usize = 2048;
+
+#[derive(Clone, Copy, Debug)]
+struct Branch {
+    column: u16,
+    left: u8,
+    right: u8,
+    /// A greater rank goes right.
+    rank: i8,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Tree {
+    /// Its branches, children before parents.
+    branches: (u32, u32),
+    exits: u32,
+    /// Steps that are left behind the exits.
+    rest: u32,
+}
+
+/// An ensemble laid out for blocks of rows.
+#[derive(Debug)]
+pub struct Blocks<T> {
+    columns: Columns<T>,
+    branches: Vec<Branch>,
+    trees: Vec<Tree>,
+    /// Numbers of leaves; of trees with steps left, cells of the flat layout.
+    exits: Vec<u32>,
+}
+
+/// What a block needs beside the model.
+#[derive(Debug, Default)]
+pub struct Room {
+    ranks: Vec<[i8; ROWS]>,
+    slots: Vec<[u8; ROWS]>,
+}
+
+/// The branches of a tree's upper part, children before parents, and the nodes behind them.
+struct Upper {
+    branches: Vec<u32>,
+    exits: Vec<u32>,
+}
+
+fn upper<T: Real>(cuts: &Cuts<T>, root: u32, levels: u32) -> Option<Upper> {
+    let mut seen = HashSet::from([root]);
+    let (mut level, mut upper) = (vec![root], Upper { branches: vec![], exits: vec![] });
+    for depth in 0.. {
+        let mut next = vec![];
+        for i in level {
+            let node = &cuts.nodes[i as usize];
+            if node.is_leaf() || depth == levels {
+                upper.exits.push(i);
+                continue;
+            }
+            upper.branches.push(i);
+            next.extend([node.left, node.right].into_iter().filter(|c| seen.insert(*c)));
+        }
+        if upper.exits.len() > EXITS || upper.branches.len() > SLOTS - EXITS {
+            return None;
+        }
+        if next.is_empty() {
+            break;
+        }
+        level = next;
+    }
+    upper.branches.sort_by_key(|i| cuts.depths[*i as usize]);
+    Some(upper)
+}
+
+impl<T: Real> Blocks<T> {
+    /// `cells` says where in `flat` the nodes are. `None` if there are too many columns, or large trees that share nodes.
+    pub fn new<C: Cell<T>>(cuts: &Cuts<T>, flat: &Flat<T, C>, cells: &[u32]) -> Option<Blocks<T>> {
+        let columns = Columns::new(cuts, COLUMNS)?;
+        let mut blocks = Blocks { columns, branches: vec![], trees: vec![], exits: vec![] };
+        let mut slots = vec![None; cuts.nodes.len()];
+        for (tree, root) in cuts.roots.iter().enumerate() {
+            let upper = upper(cuts, *root, u32::MAX).or_else(|| upper(cuts, *root, TOP))?;
+            let rest = upper.exits.iter().map(|i| cuts.depths[*i as usize]).max().unwrap_or(0);
+            let place = |i: &u32| {
+                let cell = cells[*i as usize];
+                if rest == 0 {
+                    Some(cuts.nodes[*i as usize].leaf)
+                } else {
+                    Some(cell).filter(|c| flat.cells(tree).contains(&(*c as usize)))
+                }
+            };
+            let exits = blocks.exits.len() as u32;
+            for exit in &upper.exits {
+                blocks.exits.push(place(exit)?);
+            }
+            let first = blocks.branches.len() as u32;
+            blocks.lay(cuts, &upper, &mut slots)?;
+            blocks.trees.push(Tree { branches: (first, blocks.branches.len() as u32), exits, rest });
+        }
+        Some(blocks)
+    }
+
+    fn lay(&mut self, cuts: &Cuts<T>, upper: &Upper, slots: &mut [Option<u8>]) -> Option<()> {
+        for (k, i) in upper.exits.iter().enumerate() {
+            slots[*i as usize] = u8::try_from(k).ok();
+        }
+        for (k, i) in upper.branches.iter().enumerate() {
+            let node = &cuts.nodes[*i as usize];
+            let (column, rank) = self.columns.place(node);
+            let (left, right) = (slots[node.left as usize]?, slots[node.right as usize]?);
+            self.branches.push(Branch { column, left, right, rank: (rank ^ 0x80) as i8 });
+            slots[*i as usize] = u8::try_from(EXITS + k).ok();
+        }
+        Some(())
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.columns.bytes()
+            + size_of_val(&self.branches[..])
+            + size_of_val(&self.exits[..])
+            + size_of_val(&self.trees[..])
+    }
+
+    /// Sends the leaf of every row and tree to `sink`, as [`Flat::walk`] does. `rows` are as `flat` wants them; the features
+    /// come first in each.
+    ///
+    /// # Panics
+    /// As [`Flat::walk`].
+    pub fn walk<C: Cell<T>>(
+        &self,
+        flat: &Flat<T, C>,
+        rows: &[T],
+        stride: usize,
+        count: usize,
+        room: &mut Room,
+        sink: &mut impl Sink,
+    ) {
+        room.ranks.resize(self.columns.len(), [0; ROWS]);
+        if room.slots.is_empty() {
+            room.slots.extend((0..SLOTS).map(|k| [k as u8; ROWS]));
+        }
+        for first in (0..count).step_by(ROWS) {
+            let block = Block { rows, stride, first, live: (count - first).min(ROWS) };
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") {
+                // SAFETY: the processor has what the function is compiled for.
+                unsafe { self.block_avx2(flat, &block, room, sink) };
+                continue;
+            }
+            self.block(flat, &block, room, sink);
+        }
+    }
+
+    /// [`Blocks::block`] compiled for 32-byte registers.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+    unsafe fn block_avx2<C: Cell<T>>(
+        &self,
+        flat: &Flat<T, C>,
+        block: &Block<'_, T>,
+        room: &mut Room,
+        sink: &mut impl Sink,
+    ) {
+        self.block(flat, block, room, sink);
+    }
+
+    #[inline(always)]
+    fn block<C: Cell<T>>(&self, flat: &Flat<T, C>, block: &Block<'_, T>, room: &mut Room, sink: &mut impl Sink) {
+        let Block { rows, stride, first, live } = *block;
+        self.columns.rank(&rows[first * stride..], stride, live, &mut room.ranks);
+        for (t, tree) in self.trees.iter().enumerate() {
+            let branches = &self.branches[tree.branches.0 as usize..tree.branches.1 as usize];
+            let slots: &mut [[u8; ROWS]; SLOTS] = room.slots.as_mut_slice().try_into().expect("made of this size");
+            let last = select(branches, &room.ranks, slots);
+            let exits = &self.exits[tree.exits as usize..];
+            if tree.rest == 0 {
+                for (k, exit) in slots[last][..live].iter().enumerate() {
+                    sink.add(first + k, exits[usize::from(*exit)]);
+                }
+                continue;
+            }
+            let exit = |k: usize| exits[usize::from(slots[last][k])] as usize;
+            for k in (0..live).step_by(FLIGHT) {
+                // a short last group walks its last row several times and counts it once
+                let lanes: [usize; FLIGHT] = std::array::from_fn(|i| (k + i).min(live - 1));
+                let leaves = flat.descend(t, lanes.map(exit), tree.rest, rows, stride, lanes.map(|k| first + k));
+                for (i, leaf) in leaves.iter().enumerate().take(live - k) {
+                    sink.add(first + k + i, *leaf);
+                }
+            }
+        }
+    }
+}
+
+struct Block<'a, T> {
+    rows: &'a [T],
+    stride: usize,
+    first: usize,
+    live: usize,
+}
+
+/// Evaluates the branches; answers the slot of the last.
+#[inline(always)]
+fn select(branches: &[Branch], ranks: &[[i8; ROWS]], slots: &mut [[u8; ROWS]; SLOTS]) -> usize {
+    let mut last = 0;
+    for (branch, slot) in branches.iter().zip(EXITS..SLOTS) {
+        let (left, right) = (slots[usize::from(branch.left)], slots[usize::from(branch.right)]);
+        let ranks = &ranks[usize::from(branch.column)];
+        let out = &mut slots[slot];
+        for k in 0..ROWS {
+            out[k] = if ranks[k] > branch.rank { right[k] } else { left[k] };
+        }
+        last = slot;
+    }
+    last
+}

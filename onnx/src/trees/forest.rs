@@ -1,0 +1,262 @@
+//! An ensemble with the walks that suit it: laid out and checked when it is loaded, chosen by the number of rows when it runs.
+
+use crate::error::OpError;
+use crate::trees::cuts::Cuts;
+use crate::trees::ensemble::Ensemble;
+use crate::trees::fast::Sink;
+use crate::trees::fast::blocks;
+use crate::trees::fast::blocks::Blocks;
+use crate::trees::fast::flat::Flat;
+use crate::trees::fast::flat::Large;
+use crate::trees::naive;
+use crate::trees::probes;
+use crate::trees::real::Real;
+use crate::trees::tally::Aggregate;
+use crate::trees::tally::Scores;
+use crate::trees::tally::Tally;
+use crate::trees::tally::Walk;
+
+/// A matrix, row after row.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a, T> {
+    pub values: &'a [T],
+    pub width: usize,
+    pub count: usize,
+}
+
+/// What a thread needs to run forests: grows to the largest call, then stays.
+#[derive(Debug, Default)]
+pub struct Scratch<T> {
+    pub scores: Scores<T>,
+    wide: Vec<T>,
+    room: blocks::Room,
+}
+
+/// A way from rows to leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Path {
+    Naive,
+    /// Cells of the smallest kind.
+    Narrow,
+    /// Cells of the other kind.
+    Wide,
+    /// Blocks of rows, in front of narrow or wide cells.
+    Blocks,
+}
+
+/// The layouts of an ensemble.
+#[derive(Debug, Default)]
+struct Layouts<T: Real> {
+    narrow: Option<Flat<T, T::Narrow>>,
+    wide: Option<Flat<T, Large<T>>>,
+    blocks: Option<Blocks<T>>,
+}
+
+#[derive(Debug)]
+pub struct Forest<T: Real> {
+    ensemble: Ensemble<T>,
+    tally: Tally<T>,
+    layouts: Layouts<T>,
+    notes: Vec<String>,
+}
+
+impl<T: Real> Layouts<T> {
+    fn new(ensemble: &Ensemble<T>) -> Layouts<T> {
+        let mut out = Layouts { narrow: None, wide: None, blocks: None };
+        let Ok(cuts) = Cuts::new(ensemble) else { return out };
+        if let Some((flat, cells)) = Flat::new(&cuts) {
+            out.blocks = Blocks::new(&cuts, &flat, &cells);
+            out.narrow = Some(flat);
+        } else if let Some((flat, cells)) = Flat::new(&cuts) {
+            out.blocks = Blocks::new(&cuts, &flat, &cells);
+            out.wide = Some(flat);
+        }
+        out
+    }
+}
+
+impl<T: Real> Forest<T> {
+    /// `told`: whoever reads the scores asks which outputs a row has weights for.
+    pub fn new(ensemble: Ensemble<T>, aggregate: Aggregate, told: bool) -> Forest<T> {
+        let tally = Tally::new(&ensemble, aggregate, told);
+        let layouts = Layouts::new(&ensemble);
+        let mut forest = Forest { ensemble, tally, layouts, notes: vec![] };
+        forest.check();
+        forest
+    }
+
+    /// Compares every way with the naive walk on rows around the thresholds, and gives up those that differ.
+    fn check(&mut self) {
+        let (values, width) = probes::rows(&self.ensemble);
+        let rows = Rows { values: &values, width, count: values.len() / width };
+        let expected = self.leaves(&rows, Path::Naive);
+        for path in [Path::Blocks, Path::Narrow, Path::Wide] {
+            if self.has(path) && self.leaves(&rows, path) != expected {
+                self.notes
+                    .push(format!("the {path:?} walk differs from the definition on this machine and is not used"));
+                match path {
+                    Path::Blocks => self.layouts.blocks = None,
+                    _ => self.layouts = Layouts { narrow: None, wide: None, blocks: None },
+                }
+            }
+        }
+    }
+
+    pub fn ensemble(&self) -> &Ensemble<T> {
+        &self.ensemble
+    }
+
+    pub fn tally(&self) -> &Tally<T> {
+        &self.tally
+    }
+
+    /// Whether the ensemble is laid out for this way.
+    pub fn has(&self, path: Path) -> bool {
+        match path {
+            Path::Naive => true,
+            Path::Narrow => self.layouts.narrow.is_some(),
+            Path::Wide => self.layouts.wide.is_some(),
+            Path::Blocks => self.layouts.blocks.is_some(),
+        }
+    }
+
+    /// The way that so many rows take.
+    pub fn path(&self, count: usize) -> Path {
+        if self.layouts.blocks.is_some() && count >= 24 {
+            Path::Blocks
+        } else if self.layouts.narrow.is_some() {
+            Path::Narrow
+        } else if self.layouts.wide.is_some() {
+            Path::Wide
+        } else {
+            Path::Naive
+        }
+    }
+
+    /// The ways that are taken, and what the check at load found.
+    pub fn notes(&self) -> Vec<String> {
+        let paths = [Path::Blocks, Path::Narrow, Path::Wide].into_iter().filter(|p| self.has(*p));
+        let paths: Vec<String> = paths.map(|p| format!("{p:?}").to_lowercase()).collect();
+        let walks = if paths.is_empty() { "the naive walk".into() } else { paths.join(", ") };
+        [vec![format!("{} trees by {walks}", self.ensemble.roots.len())], self.notes.clone()].concat()
+    }
+
+    /// Memory of the trees in all forms.
+    pub fn bytes(&self) -> usize {
+        let e = &self.ensemble;
+        let l = &self.layouts;
+        size_of_val(&e.nodes[..])
+            + size_of_val(e.leaves.entries())
+            + self.tally.bytes()
+            + l.narrow.as_ref().map_or(0, Flat::bytes)
+            + l.wide.as_ref().map_or(0, Flat::bytes)
+            + l.blocks.as_ref().map_or(0, Blocks::bytes)
+    }
+
+    /// Thresholds and leaf weights: what training chose.
+    pub fn parameters(&self) -> usize {
+        self.ensemble.nodes.iter().filter(|n| !n.is_leaf()).count() + self.ensemble.leaves.entries().len()
+    }
+
+    /// Tallies the rows into `scratch.scores`.
+    ///
+    /// # Errors
+    /// If the rows are narrower than the features that the trees use.
+    pub fn run(&self, rows: &Rows<'_, T>, scratch: &mut Scratch<T>) -> Result<(), OpError> {
+        self.run_by(self.path(rows.count), rows, scratch)
+    }
+
+    /// As [`Forest::run`], by a way that [`Forest::has`].
+    ///
+    /// # Errors
+    /// As [`Forest::run`].
+    pub fn run_by(&self, path: Path, rows: &Rows<'_, T>, scratch: &mut Scratch<T>) -> Result<(), OpError> {
+        if rows.width < self.ensemble.features || rows.values.len() != rows.count * rows.width {
+            let features = self.ensemble.features;
+            return Err(OpError::bad(format!("the trees use {features} features, the rows have {}", rows.width)));
+        }
+        self.tally.start(rows.count, &mut scratch.scores);
+        let Scratch { scores, wide, room } = scratch;
+        self.tally.fill(&self.ensemble.leaves, scores, Way { forest: self, path, rows, wide, room });
+        Ok(())
+    }
+
+    /// The leaf of each row and tree.
+    ///
+    /// # Panics
+    /// If the rows are narrower than the features that the trees use.
+    pub fn leaves(&self, rows: &Rows<'_, T>, path: Path) -> Vec<u32> {
+        let mut all = Collect { leaves: vec![vec![]; rows.count] };
+        let Scratch { mut wide, mut room, .. } = Scratch::default();
+        Way { forest: self, path, rows, wide: &mut wide, room: &mut room }.run(&mut all);
+        all.leaves.concat()
+    }
+}
+
+struct Collect {
+    leaves: Vec<Vec<u32>>,
+}
+
+impl Sink for Collect {
+    fn add(&mut self, row: usize, leaf: u32) {
+        self.leaves[row].push(leaf);
+    }
+}
+
+/// A walk by one of the ways.
+struct Way<'a, T: Real> {
+    forest: &'a Forest<T>,
+    path: Path,
+    rows: &'a Rows<'a, T>,
+    wide: &'a mut Vec<T>,
+    room: &'a mut blocks::Room,
+}
+
+impl<T: Real> Walk for Way<'_, T> {
+    fn run(self, sink: &mut impl Sink) {
+        let Way { forest, path, rows, wide, room } = self;
+        let layouts = &forest.layouts;
+        match (path, &layouts.narrow, &layouts.wide, &layouts.blocks) {
+            (Path::Narrow, Some(flat), _, _) => {
+                let (values, stride) = laid(rows, forest.ensemble.features, flat.width(), wide);
+                flat.walk(values, stride, rows.count, sink);
+            }
+            (Path::Wide, _, Some(flat), _) => {
+                let (values, stride) = laid(rows, forest.ensemble.features, flat.width(), wide);
+                flat.walk(values, stride, rows.count, sink);
+            }
+            (Path::Blocks, Some(flat), _, Some(blocks)) => {
+                let (values, stride) = laid(rows, forest.ensemble.features, flat.width(), wide);
+                blocks.walk(flat, values, stride, rows.count, room, sink);
+            }
+            (Path::Blocks, _, Some(flat), Some(blocks)) => {
+                let (values, stride) = laid(rows, forest.ensemble.features, flat.width(), wide);
+                blocks.walk(flat, values, stride, rows.count, room, sink);
+            }
+            _ => {
+                for row in 0..rows.count {
+                    let values = &rows.values[row * rows.width..][..rows.width];
+                    let leaves = forest.ensemble.roots.iter().map(|r| naive::leaf(&forest.ensemble, *r, values));
+                    leaves.for_each(|leaf| sink.add(row, leaf));
+                }
+            }
+        }
+    }
+}
+
+/// Rows as the flat layout wants them: as they are, or followed by themselves with NaN as minus infinity.
+fn laid<'a, T: Real>(rows: &Rows<'a, T>, features: usize, needed: usize, wide: &'a mut Vec<T>) -> (&'a [T], usize) {
+    if needed <= features {
+        return (rows.values, rows.width);
+    }
+    // every value is written below
+    wide.resize(rows.count * needed, T::ZERO);
+    for (row, out) in rows.values.chunks_exact(rows.width).zip(wide.chunks_exact_mut(needed)) {
+        let (plain, low) = out.split_at_mut(features);
+        for ((x, plain), low) in row.iter().zip(plain).zip(low) {
+            *plain = *x;
+            *low = if x.is_nan() { T::NEG_INFINITY } else { *x };
+        }
+    }
+    (&wide[..rows.count * needed], needed)
+}
