@@ -15,6 +15,7 @@ use crate::registry::Operator;
 
 /// Every family. One line each, in alphabetical order.
 pub const FAMILIES: &[&[Operator]] = &[
+    dense::einsum::OPERATORS,
     control::branch::OPERATORS,
     control::optional::OPERATORS,
     control::repeat::OPERATORS,
@@ -22,8 +23,10 @@ pub const FAMILIES: &[&[Operator]] = &[
     control::sequence::OPERATORS,
     control::sequence_map::OPERATORS,
     dense::gemm::OPERATORS,
-    dense::layer::OPERATORS,
+    dense::integer::OPERATORS,
     dense::matmul::OPERATORS,
+    dense::qlinear::OPERATORS,
+    dense::quantize::OPERATORS,
     math::activations::OPERATORS,
     math::arithmetic::OPERATORS,
     math::bits::OPERATORS,
