@@ -88,7 +88,9 @@ impl Embed {
             let start = sums.len();
             sums.extend(word.iter().zip(position).map(|(w, p)| w + p));
             if let Some((table, ids)) = &segments {
-                let id = ids.as_ref().map_or(Ok(0), |s| s.get(i).copied().ok_or_else(|| OpError::bad("segment_ids are too few")))?;
+                let id = ids
+                    .as_ref()
+                    .map_or(Ok(0), |s| s.get(i).copied().ok_or_else(|| OpError::bad("segment_ids are too few")))?;
                 sums[start..].iter_mut().zip(row(table, width, id)?).for_each(|(v, s)| *v += s);
             }
         }

@@ -48,8 +48,7 @@ impl Transform {
         }
         let factor = (2..).take_while(|f| f * f <= n).find(|f| n.is_multiple_of(*f)).unwrap_or(n);
         let m = n / factor;
-        let parts: Vec<Vec<Complex>> =
-            (0..factor).map(|r| self.step(&values[r * stride..], stride * factor)).collect();
+        let parts: Vec<Vec<Complex>> = (0..factor).map(|r| self.step(&values[r * stride..], stride * factor)).collect();
         (0..n)
             .map(|k| {
                 let mut sum = (0.0, 0.0);

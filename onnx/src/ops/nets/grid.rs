@@ -88,7 +88,8 @@ impl GridSample {
         let x = if self.mode == Mode::Nearest { x.round_ties_even() } else { x };
         let borders = if self.align_corners { (0.0, n - 1.0) } else { (-0.5, n - 0.5) };
         let x = match self.outside {
-            _ if x >= borders.0 && x <= borders.1 => x,
+            // A cubic looks at elements outside on its own.
+            _ if self.mode == Mode::Cubic || x >= borders.0 && x <= borders.1 => x,
             Outside::Zeros => x,
             Outside::Border => x.clamp(0.0, n - 1.0),
             Outside::Reflection => reflect(x, borders),
@@ -108,9 +109,9 @@ impl GridSample {
             Mode::Linear => {
                 vec![(pixel(low), T::from_f64(1.0 - part)), (pixel(low + 1.0), T::from_f64(part))]
             }
-            Mode::Cubic => (-1..=2)
-                .map(|d| (pixel(low + f64::from(d)), T::from_f64(keys((part - f64::from(d)).abs()))))
-                .collect(),
+            Mode::Cubic => {
+                (-1..=2).map(|d| (pixel(low + f64::from(d)), T::from_f64(keys((part - f64::from(d)).abs())))).collect()
+            }
         }
     }
 }
@@ -133,7 +134,13 @@ fn reflect(x: f64, (least, most): (f64, f64)) -> f64 {
     if range <= 0.0 {
         return least;
     }
-    let over = if x < least { least - x } else if x > most { x - most } else { return x };
+    let over = if x < least {
+        least - x
+    } else if x > most {
+        x - most
+    } else {
+        return x;
+    };
     let turns = (over / range).trunc();
     let rest = over - turns * range;
     if (turns % 2.0 == 0.0) == (x < least) { least + rest } else { most - rest }
@@ -219,7 +226,8 @@ impl AffineGrid {
     /// Positions along an axis, from -1 to 1.
     fn axis<T: Real>(&self, n: usize) -> Vec<T> {
         let position = |i: usize| match (self.align_corners, n) {
-            (true, 1) => -1.0,
+            // At the end, as in onnxruntime.
+            (true, 1) => 1.0,
             (true, _) => -1.0 + i as f64 * 2.0 / (n as f64 - 1.0),
             (false, _) => -1.0 + (2 * i + 1) as f64 / n as f64,
         };

@@ -53,7 +53,9 @@ impl RoiAlign {
         let (xs, cells) = (x.slice::<T>()?, self.height * self.width);
         let regions = rois.slice::<T>()?.chunks_exact(4).zip(&of).zip(out.chunks_exact_mut(channels * cells));
         for ((roi, item), out) in regions {
-            let Some(item) = usize::try_from(*item).ok().filter(|i| *i < batch) else { bad!("a batch index of {item}") };
+            let Some(item) = usize::try_from(*item).ok().filter(|i| *i < batch) else {
+                bad!("a batch index of {item}")
+            };
             let images = &xs[item * channels * height * width..][..channels * height * width];
             for cell in 0..cells {
                 let points = self.points(roi, cell, height, width)?;
@@ -124,7 +126,11 @@ fn between<T: Real>(v: T, length: usize) -> Option<(usize, usize, T)> {
     }
     let v = v.max(T::ZERO);
     let low = v.to_f64() as usize;
-    if low >= length - 1 { Some((length - 1, length - 1, T::ZERO)) } else { Some((low, low + 1, v - T::from_usize(low))) }
+    if low >= length - 1 {
+        Some((length - 1, length - 1, T::ZERO))
+    } else {
+        Some((low, low + 1, v - T::from_usize(low)))
+    }
 }
 
 fn align(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
@@ -180,17 +186,21 @@ impl MaxRoiPool {
             let at = |v: T| (v.to_f64() * f64::from(self.scale)).round().clamp(-1e9, 1e9);
             let (x0, y0, x1, y1) = (at(roi[1]), at(roi[2]), at(roi[3]), at(roi[4]));
             let cell = |i: usize, start: f64, end: f64, cells: usize, length: usize| -> std::ops::Range<usize> {
-                let step = ((end - start + 1.0).max(1.0) as f32 / cells as f32) as f64;
+                // In float: a product that is whole must stay so.
+                let step = (end - start + 1.0).max(1.0) as f32 / cells as f32;
                 let edge = |v: f64| (v + start).clamp(0.0, length as f64) as usize;
-                edge((i as f64 * step).floor())..edge(((i + 1) as f64 * step).ceil())
+                edge(f64::from((i as f32 * step).floor()))..edge(f64::from(((i + 1) as f32 * step).ceil()))
             };
             for c in 0..channels {
                 let image = &xs[((item as usize) * channels + c) * height * width..][..height * width];
                 for i in 0..self.height {
                     for j in 0..self.width {
-                        let (rows, columns) = (cell(i, y0, y1, self.height, height), cell(j, x0, x1, self.width, width));
+                        let (rows, columns) =
+                            (cell(i, y0, y1, self.height, height), cell(j, x0, x1, self.width, width));
                         let all = rows.flat_map(|y| image[y * width..][..width].get(columns.clone()).unwrap_or(&[]));
-                        out.push(all.fold(None, |m: Option<T>, v| Some(m.map_or(*v, |m| m.max(*v)))).unwrap_or(T::ZERO));
+                        out.push(
+                            all.fold(None, |m: Option<T>, v| Some(m.map_or(*v, |m| m.max(*v)))).unwrap_or(T::ZERO),
+                        );
                     }
                 }
             }

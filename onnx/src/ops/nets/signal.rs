@@ -102,7 +102,10 @@ impl Kernel for Mel {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
         let count = |i: usize| -> Result<usize, OpError> {
             let value = inputs.tensor(i)?.to_i64()?;
-            usize::try_from(value).ok().filter(|v| *v <= 1 << 30).ok_or_else(|| OpError::bad(format!("input {i} is {value}")))
+            usize::try_from(value)
+                .ok()
+                .filter(|v| *v <= 1 << 30)
+                .ok_or_else(|| OpError::bad(format!("input {i} is {value}")))
         };
         let (bands, length, rate) = (count(0)?, count(1)?, count(2)?.max(1));
         let (low, high) = (scalar(inputs.tensor(3)?)?, scalar(inputs.tensor(4)?)?);

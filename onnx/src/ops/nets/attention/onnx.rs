@@ -20,7 +20,8 @@ use crate::value::Value;
 use crate::value::Values;
 
 pub const OPERATORS: &[Operator] =
-    &[Operator::own("Attention", attention).note("half precision is computed in float, whatever softmax_precision says")];
+    &[Operator::own("Attention", attention)
+        .note("half precision is computed in float, whatever softmax_precision says")];
 
 #[derive(Debug)]
 struct Attention {
@@ -98,7 +99,8 @@ impl Attention {
             let first = self.left.map(|l| own.saturating_sub(l));
             for (j, score) in row.iter_mut().enumerate() {
                 let j = j as i64;
-                let hidden = last.is_some_and(|l| j > l) || first.is_some_and(|f| j < f) || length.is_some_and(|l| j >= l);
+                let hidden =
+                    last.is_some_and(|l| j > l) || first.is_some_and(|f| j < f) || length.is_some_and(|l| j >= l);
                 if hidden {
                     *score = T::LOWEST;
                 }

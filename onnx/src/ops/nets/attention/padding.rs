@@ -24,12 +24,10 @@ impl Padding {
         let values = tensor.to_i64s()?;
         match *tensor.shape() {
             [n] if n == batch => Ok(Padding::Ranges(values.into_iter().map(|end| (0, end)).collect())),
-            [n] if n == 2 * batch => {
-                Ok(Padding::Ranges(values[..batch].iter().zip(&values[batch..]).map(|(end, from)| (*from, *end)).collect()))
-            }
-            [n] if n == 3 * batch + 2 => {
-                Ok(Padding::Ranges(values[..batch].iter().map(|end| (0, *end)).collect()))
-            }
+            [n] if n == 2 * batch => Ok(Padding::Ranges(
+                values[..batch].iter().zip(&values[batch..]).map(|(end, from)| (*from, *end)).collect(),
+            )),
+            [n] if n == 3 * batch + 2 => Ok(Padding::Ranges(values[..batch].iter().map(|end| (0, *end)).collect())),
             [b, k] if b == batch && k == keys => Ok(Padding::Keys(values, keys)),
             [b, q, k] if b == batch && q == queries && k == keys => Ok(Padding::Pairs(values, queries, keys)),
             _ => bad!("a mask of {:?} for {batch} x {queries} x {keys} scores", tensor.shape()),
