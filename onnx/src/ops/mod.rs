@@ -65,6 +65,7 @@ pub const FAMILIES: &[&[Operator]] = &[
     ml::zip_map::OPERATORS,
     nets::attention::microsoft::OPERATORS,
     nets::attention::onnx::OPERATORS,
+    nets::attention::quantized::OPERATORS,
     nets::conv::OPERATORS,
     nets::conv_integer::OPERATORS,
     nets::conv_transpose::OPERATORS,
