@@ -19,8 +19,7 @@ use crate::config::Config;
 use crate::domain::outputs::OutputSpec;
 
 /// Said of golden records that Tidemill computed itself.
-pub const SELF_MADE: &str =
-    "they are self-made, so they do not vouch for the model: compute them with onnxruntime, then change [golden] source";
+pub const SELF_MADE: &str = "they are self-made, so they do not vouch for the model: compute them with onnxruntime, then change [golden] source";
 
 pub fn check(config: &Config, sample: Option<u32>) -> Exit {
     let runtime = match crate::app::runtime() {

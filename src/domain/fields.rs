@@ -25,7 +25,10 @@ pub enum FieldKind {
     Timestamp(TimeUnit),
     /// The number of elements of an array, as `i64`; one outside `min..=max` rejects the record. Wanted beside elements
     /// of the same array only.
-    Length { min: u32, max: u32 },
+    Length {
+        min: u32,
+        max: u32,
+    },
     /// A byte string, or the text that stands for it: kept where it lies, like a text. Who reads it knows which it is.
     Bytes,
 }

@@ -17,8 +17,19 @@ fn when_everything_is_fine_it_says_so_and_writes_nothing() {
     let ran = world.run(&["check"]);
     ran.says(0, &["payments (4 partitions)", "mill threads; memory at most", "everything is fine"]);
     assert_eq!(ran.err, "", "stderr is for a configuration that cannot be used");
-    let all =
-        ["configuration", "model", "graph", "golden", "event", "kafka", "topics", "plan", "postgres", "table", "positions"];
+    let all = [
+        "configuration",
+        "model",
+        "graph",
+        "golden",
+        "event",
+        "kafka",
+        "topics",
+        "plan",
+        "postgres",
+        "table",
+        "positions",
+    ];
     for what in all {
         assert!(ran.line(what).starts_with("ok "), "{ran}");
     }

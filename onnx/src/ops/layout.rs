@@ -33,6 +33,9 @@ pub fn axis(axis: i64, rank: usize) -> Result<usize, OpError> {
 /// # Errors
 /// If there is no such axis, or one is named twice.
 pub fn axes(all: &[i64], rank: usize) -> Result<Shape, OpError> {
+    if all.len() > limits::RANK {
+        bad!("{} axes, at most {} are allowed", all.len(), limits::RANK);
+    }
     let mut out = Shape::new();
     for one in all {
         let one = axis(*one, rank)?;
@@ -44,10 +47,16 @@ pub fn axes(all: &[i64], rank: usize) -> Result<Shape, OpError> {
     Ok(out)
 }
 
+/// Product of lengths. Beside an axis of length 0 the others may be anything, so that it wraps around.
+#[inline]
+pub fn product(lengths: &[usize]) -> usize {
+    lengths.iter().fold(1, |n, d| n.wrapping_mul(*d))
+}
+
 /// Number of elements before, on and behind an axis, each as a product.
 #[inline]
 pub fn around(shape: &[usize], axis: usize) -> (usize, usize, usize) {
-    (shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product())
+    (product(&shape[..axis]), shape[axis], product(&shape[axis + 1..]))
 }
 
 /// Lengths that a tensor holds, none of them negative.
@@ -196,7 +205,7 @@ pub fn pick<T: Clone>(from: &[T], start: usize, shape: &[usize], steps: &[isize]
     if nest.len == 0 {
         return vec![];
     }
-    let mut out = Vec::with_capacity(shape.iter().product());
+    let mut out = Vec::with_capacity(product(shape));
     let (len, step) = (nest.len, nest.inner[0]);
     nest.walk([start], |[at]| match step {
         1 => out.extend_from_slice(&from[at..at + len]),

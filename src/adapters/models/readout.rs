@@ -132,7 +132,9 @@ impl Readout {
             (_, None, _) if width == 1 => Pick::Index(0),
             (_, None, _) => {
                 let class = if facts.classes.is_some() { "`class` or " } else { "" };
-                return Err(format!("{at} has {width} columns: say which one by {class}`index`, or use kind \"reals\""));
+                return Err(format!(
+                    "{at} has {width} columns: say which one by {class}`index`, or use kind \"reals\""
+                ));
             }
         };
         if let Some(ty) = facts.element_type

@@ -28,11 +28,7 @@ pub struct Scorer {
 impl Scorer {
     /// # Errors
     /// If the engine cannot make another runner.
-    pub fn new(
-        session: &Arc<Session>,
-        features: Arc<Features>,
-        readouts: Arc<[Readout]>,
-    ) -> Result<Scorer, RunError> {
+    pub fn new(session: &Arc<Session>, features: Arc<Features>, readouts: Arc<[Readout]>) -> Result<Scorer, RunError> {
         Ok(Scorer { session: session.clone(), features, readouts, worker: session.worker()? })
     }
 

@@ -300,9 +300,11 @@ fn a_broken_bundle_is_refused_with_its_file_and_no_panic() {
         "[input]",
         "[[output]]\nname = \"score\"\ntensor = \"label\"\nkind = \"reals\"\nindex = 2\n[[feature]]\n[input]",
     );
-    for part in
-        ["exactly one of `field`, `equal` and `constant`", "two outputs have the name `score`", "takes all columns, no `index`"]
-    {
+    for part in [
+        "exactly one of `field`, `equal` and `constant`",
+        "two outputs have the name `score`",
+        "takes all columns, no `index`",
+    ] {
         assert!(all.contains(part), "{all}");
     }
     assert!(with("tensor = \"x\"", "tensor = \"y\"").contains("the graph has no input `y`; it has `x`"));
@@ -656,7 +658,9 @@ fn inputs_that_do_not_fit_are_all_named() {
     assert!(with("input = \"age\", ", "").contains("the graph has the inputs `age`, `count`"));
     assert!(with("input = \"age\", ", "input = \"agé\", ").contains("no input `agé`; it has `age`, `count`"));
     assert!(with("missing = -1", "missing = \"nan\"").contains("`missing`, int64: there is no value, and the input's"));
-    assert!(with("type = \"text\", missing = { text = \"none\" }", "type = \"number\"").contains("the input is of texts"));
+    assert!(
+        with("type = \"text\", missing = { text = \"none\" }", "type = \"number\"").contains("the input is of texts")
+    );
     assert!(with("\"count\", type = \"integer\"", "\"count\", type = \"text\"").contains("a text cannot be int64"));
     let none = with("  { input = \"wide\", constant = 0.1 },\n", "");
     assert!(none.contains("input `wide` (double[n]) has no [[feature]]"), "{none}");
@@ -707,7 +711,8 @@ fn arrays_are_padded_cut_or_rejected_as_they_say() {
     assert!(error.contains("must make 1 to 4096 elements"), "{error}");
 }
 
-const SMALL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGP4z8DA8J+BgYHhP5eIHAAaWAM6guCrUwAAAABJRU5ErkJggg==";
+const SMALL: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGP4z8DA8J+BgYHhP5eIHAAaWAM6guCrUwAAAABJRU5ErkJggg==";
 const LARGE: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAFCAIAAADtz9qMAAAAFElEQVR4nGNkYOHggQEWAwMDUjkAi3oEesolRIcAAAAASUVORK5CYII=";
 /// A file of 80 bytes that says it has 60,000 x 60,000 pixels.
@@ -729,7 +734,8 @@ output = [
 fn pictures_become_numbers_as_pillow_sees_them() {
     let made = Made::of("pictures.onnx", PICTURES);
     let bundle = made.load().unwrap();
-    let (columns, _) = run(&bundle, &[json!({"photo": SMALL}), json!({"photo": format!("data:image/png;base64,{SMALL}")})]);
+    let (columns, _) =
+        run(&bundle, &[json!({"photo": SMALL}), json!({"photo": format!("data:image/png;base64,{SMALL}")})]);
     let columns = columns.unwrap();
     let Column::Reals { values, .. } = &columns[0] else { panic!() };
     let red = [255.0, 0.0, 0.0, 10.0].map(|v: f32| v * 0.5 / 2.0);

@@ -63,7 +63,7 @@ pub fn join(all: &[&Tensor], axis: i64) -> Result<Tensor, OpError> {
         if !alike {
             bad!("{} and {} cannot be joined on the axis {axis}", show(first.shape()), show(tensor.shape()));
         }
-        shape[axis] += tensor.shape()[axis];
+        shape[axis] = shape[axis].saturating_add(tensor.shape()[axis]);
         parts.push(tensor);
     }
     each_type!(first.elements(), v => join_typed(v, &parts, &shape, axis))

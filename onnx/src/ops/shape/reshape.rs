@@ -118,7 +118,7 @@ impl Kernel for Flatten {
         let rank = tensor.rank();
         // the axis may be just behind the last one, unlike elsewhere
         let axis = if self.axis == rank as i64 { rank } else { layout::axis(self.axis, rank)? };
-        let shape = [tensor.shape()[..axis].iter().product(), tensor.shape()[axis..].iter().product()];
+        let shape = [layout::product(&tensor.shape()[..axis]), layout::product(&tensor.shape()[axis..])];
         tensor.reshaped(&shape).map(one)
     }
 }

@@ -89,16 +89,28 @@ impl Kernel for Blocks {
         let b = self.size;
         let fits = match self.way {
             Way::ToDepth | Way::ToDepthColumnFirst => h % b == 0 && w % b == 0,
-            _ => b.checked_mul(b).is_some_and(|all| c % all == 0),
+            _ => c % (b * b) == 0,
         };
         if !fits {
             bad!("{} cannot be cut into blocks of {b}", show(tensor.shape()));
         }
         let (split, order, shape) = match self.way {
-            Way::ToDepth => ([n, c, h / b, b, w / b, b], [0, 3, 5, 1, 2, 4], [n, c * b * b, h / b, w / b]),
-            Way::ToDepthColumnFirst => ([n, c, h / b, b, w / b, b], [0, 1, 3, 5, 2, 4], [n, c * b * b, h / b, w / b]),
-            Way::ToSpaceDepthFirst => ([n, b, b, c / b / b, h, w], [0, 3, 4, 1, 5, 2], [n, c / b / b, h * b, w * b]),
-            Way::ToSpaceColumnFirst => ([n, c / b / b, b, b, h, w], [0, 1, 4, 2, 5, 3], [n, c / b / b, h * b, w * b]),
+            Way::ToDepth => {
+                ([n, c, h / b, b, w / b, b], [0, 3, 5, 1, 2, 4], [n, c.saturating_mul(b * b), h / b, w / b])
+            }
+            Way::ToDepthColumnFirst => {
+                ([n, c, h / b, b, w / b, b], [0, 1, 3, 5, 2, 4], [n, c.saturating_mul(b * b), h / b, w / b])
+            }
+            Way::ToSpaceDepthFirst => (
+                [n, b, b, c / b / b, h, w],
+                [0, 3, 4, 1, 5, 2],
+                [n, c / b / b, h.saturating_mul(b), w.saturating_mul(b)],
+            ),
+            Way::ToSpaceColumnFirst => (
+                [n, c / b / b, b, b, h, w],
+                [0, 1, 4, 2, 5, 3],
+                [n, c / b / b, h.saturating_mul(b), w.saturating_mul(b)],
+            ),
         };
         permute(&tensor.reshaped(&split)?, &order)?.reshaped(&shape).map(one)
     }

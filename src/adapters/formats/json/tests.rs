@@ -58,7 +58,9 @@ impl Rig {
                 if self.wrong.get(slot) { Slot::Wrong } else { Slot::Absent }
             }
             (Some(FieldKind::Number), _) => Slot::Number(self.fields.number(0, slot).to_bits()),
-            (Some(FieldKind::Text | FieldKind::Bytes), _) => Slot::Text(self.fields.text(batch, 0, slot).unwrap().to_vec()),
+            (Some(FieldKind::Text | FieldKind::Bytes), _) => {
+                Slot::Text(self.fields.text(batch, 0, slot).unwrap().to_vec())
+            }
             _ => Slot::Integer(self.fields.integer(0, slot).unwrap()),
         }
     }

@@ -290,12 +290,7 @@ fn planned(
     Ok(Planned { shape, element_type, content: Content::Cells(cells, titles.into()) })
 }
 
-fn image(
-    port: &RowPort,
-    feature: &Feature,
-    parse_path: ParsePath<'_>,
-    wanted: &mut Wanted,
-) -> Result<Planned, String> {
+fn image(port: &RowPort, feature: &Feature, parse_path: ParsePath<'_>, wanted: &mut Wanted) -> Result<Planned, String> {
     let spec = feature.image.as_ref().ok_or("`image` is missing")?;
     let picture = Picture::new(spec, port.element_type)?;
     let shape = row_shape(port, &picture.shape())?;

@@ -94,7 +94,8 @@ impl Picture {
             Encoding::Raw if bytes.len() == wanted => bytes,
             Encoding::File if bytes.starts_with(b"\x89PNG") || bytes.starts_with(b"\xff\xd8") => bytes,
             _ => {
-                decoded = STANDARD.decode(without_prefix(bytes)).map_err(|_| "neither a picture nor its base64 text")?;
+                decoded =
+                    STANDARD.decode(without_prefix(bytes)).map_err(|_| "neither a picture nor its base64 text")?;
                 &decoded
             }
         };
