@@ -56,6 +56,9 @@ fn broken_files_are_refused_with_a_clear_error() {
                 }
             }
         }
+        if start.elapsed() > PATIENCE / 10 {
+            println!("{title}: {:?}, {} kB so far", start.elapsed(), peak());
+        }
         if start.elapsed() > PATIENCE {
             wrong.push(format!("{title}: took {:?}", start.elapsed()));
         }

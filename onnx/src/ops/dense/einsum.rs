@@ -151,7 +151,8 @@ impl Einsum {
         }
         let size = |label: &Label| sizes.iter().find(|(l, _)| l == label).map_or(1, |(_, n)| *n);
         volume(&wanted.iter().map(size).collect::<Vec<_>>(), size_of::<T>())?;
-        let mut operands = all.iter().zip(tensors).map(|(l, t)| named::<T>(l, t, &size)).collect::<Result<Vec<_>, _>>()?;
+        let mut operands =
+            all.iter().zip(tensors).map(|(l, t)| named::<T>(l, t, &size)).collect::<Result<Vec<_>, _>>()?;
         operands.reverse();
         let mut joined = operands.pop().ok_or_else(|| OpError::bad("no operands"))?;
         loop {
@@ -173,8 +174,7 @@ fn implied(all: &[Vec<Label>]) -> Vec<Label> {
     let mut flat: Vec<Label> = all.iter().flatten().copied().collect();
     flat.sort();
     let count = |l: &Label| flat.iter().filter(|x| *x == l).count();
-    let mut out: Vec<Label> =
-        flat.iter().filter(|l| matches!(l, Label::Dots(_)) || count(l) == 1).copied().collect();
+    let mut out: Vec<Label> = flat.iter().filter(|l| matches!(l, Label::Dots(_)) || count(l) == 1).copied().collect();
     out.dedup();
     out
 }

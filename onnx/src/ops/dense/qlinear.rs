@@ -1,8 +1,8 @@
 //! onnxruntime's operators on quantised tensors that work element by element.
 
 use crate::bad;
-use crate::dense::activation::Activation;
 use crate::dense::activate;
+use crate::dense::activation::Activation;
 use crate::dense::batch::broadcast;
 use crate::dense::batch::offsets;
 use crate::error::OpError;

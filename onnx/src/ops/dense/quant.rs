@@ -146,9 +146,11 @@ impl Grid {
             return grid(Sharing::Axis);
         }
         let fits = scale.len() == shape.len()
-            && scale.iter().zip(shape).enumerate().all(|(i, (s, d))| {
-                *s == if i == at { d.div_ceil(block) } else { *d }
-            });
+            && scale
+                .iter()
+                .zip(shape)
+                .enumerate()
+                .all(|(i, (s, d))| *s == if i == at { d.div_ceil(block) } else { *d });
         if !fits {
             bad!("the scales do not fit blocks of {block}");
         }
