@@ -6,6 +6,7 @@ use crate::bad;
 use crate::each_type;
 use crate::error::OpError;
 use crate::limits;
+use crate::tensor::ElementType;
 use crate::tensor::Elements;
 use crate::tensor::Shape;
 use crate::tensor::Tensor;
@@ -249,6 +250,15 @@ pub fn admit(from: &Elements, shape: &[usize]) -> Result<usize, OpError> {
     Ok(len)
 }
 
+/// Whether copies of all these may stand in one tensor; only texts can be too long where their number is not.
+///
+/// # Errors
+/// If they are too large together.
+pub fn admit_together(all: &[&Tensor]) -> Result<(), OpError> {
+    let texts = all.iter().filter(|t| t.element_type() == ElementType::Text);
+    volume(&[texts.map(|t| t.bytes()).sum()], 1).map(|_| ())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,5 +311,8 @@ mod tests {
         let text = Elements::Text(vec!["x".repeat(1 << 20)]);
         assert!(admit(&text, &[1 << 11]).is_err());
         assert_eq!(admit(&text, &[1 << 9]).unwrap(), 1 << 9);
+        let one = Tensor::from_elements(&[1], text).unwrap();
+        assert!(admit_together(&[&one; 1 << 11]).is_err());
+        assert!(admit_together(&[&one; 1 << 9]).is_ok());
     }
 }

@@ -42,8 +42,12 @@ impl Kernel for ConstantOfShape {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
         let shape = layout::lengths(&inputs.tensor(0)?.to_i64s()?)?;
         layout::admit(self.0.elements(), &shape)?;
-        each_type!(self.0.elements(), v => Tensor::full(&shape, v[0].clone())).map(one)
+        each_type!(self.0.elements(), v => everywhere(&shape, v)).map(one)
     }
+}
+
+fn everywhere<T: Element>(shape: &[usize], value: &[T]) -> Result<Tensor, OpError> {
+    Tensor::full(shape, value[0].clone())
 }
 
 fn constant_of_shape(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {

@@ -105,10 +105,14 @@ impl Kernel for GatherElements {
         let places = element_places(data.shape(), wanted, self.axis)?;
         layout::admit(data.elements(), wanted.shape())?;
         each_type!(data.elements(), v => {
-            Tensor::new(wanted.shape(), places.iter().map(|at| v[*at].clone()).collect())
+            Tensor::new(wanted.shape(), at(v, &places))
         })
         .map(one)
     }
+}
+
+fn at<T: Clone>(data: &[T], places: &[usize]) -> Vec<T> {
+    places.iter().map(|at| data[*at].clone()).collect()
 }
 
 /// Where the elements lie that GatherElements reads and ScatterElements writes: at the place of each index, but for

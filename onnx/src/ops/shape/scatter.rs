@@ -57,6 +57,9 @@ fn write(data: Tensor, starts: &[usize], size: usize, updates: &Tensor, how: Red
     if updates.len() != starts.len() * size {
         bad!("updates of {} do not fit the indices", show(updates.shape()));
     }
+    if how == Reduction::Add {
+        layout::admit_together(&[&data, updates])?;
+    }
     let (shape, mut elements) = data.into_parts();
     match (&mut elements, how) {
         (all, Reduction::Replace) => each_type!(all, v => replace(v, starts, size, updates.slice()?)),
