@@ -52,6 +52,10 @@ postgres() {
     need postgresql
 }
 
+python() { # with what `python3 -m venv` needs
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || need python3 python3-venv
+}
+
 kafka() {
     have java || need default-jdk-headless
     have mvn || need maven
@@ -104,7 +108,7 @@ java_is_new_enough() {
 for purpose in "$@"; do
     case $purpose in
     demo) build_tools && postgres ;;
-    test) kafka ;;
+    test) kafka && python ;;
     *) echo "setup: unknown purpose $purpose (demo, test)" >&2 && exit 2 ;;
     esac
 done

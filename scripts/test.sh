@@ -14,15 +14,24 @@ step() { # step NAME COMMAND...: what fails is counted, and the next step runs a
     "$@" || broken+=("$name")
 }
 
+python() { # the reference runtime and the ONNX project's cases
+    local folder
+    folder=$(scripts/python.sh) || return 1
+    export TIDEMILL_NODE_CASES=$folder/cases
+    ORT_DYLIB_PATH=$(find "$folder" -name 'libonnxruntime.so.*' | head -n 1)
+    export ORT_DYLIB_PATH TIDEMILL_PYTHON=$folder/bin/python
+}
+
 tests() {
     # Colours would hide the lines that are counted below.
     # With the planted bugs compiled in (and off), one build serves the tests that must see them too.
-    cargo --color never test --features mutants --no-fail-fast 2>&1 | tee "$log"
+    cargo --color never test --workspace --features mutants,onnxruntime --no-fail-fast 2>&1 | tee "$log"
 }
 
-step "formatting: cargo fmt --check" cargo fmt --check
-step "lints: cargo clippy" cargo clippy --all-targets --features mutants -- -D warnings
+step "formatting: cargo fmt --check" cargo fmt --all --check
+step "lints: cargo clippy" cargo clippy --workspace --all-targets --features mutants,onnxruntime -- -D warnings
 step "the Kafka broker's jars" scripts/kafka-jars.sh
+step "onnxruntime and ONNX's own cases" python
 step "tests: cargo test" tests
 
 read -r passed failed left_out < <(awk '

@@ -1,6 +1,7 @@
 //! The executor: a graph compiled to steps over slots.
 
 pub mod compile;
+mod fuse;
 mod group;
 
 use std::fmt;

@@ -147,6 +147,14 @@ pub struct Tensor {
 /// # Errors
 /// If elements of `size` bytes would take more than [`limits::TENSOR_BYTES`], or the axes are more than [`limits::RANK`].
 pub fn volume(shape: &[usize], size: usize) -> Result<usize, OpError> {
+    volume_within(shape, size, limits::TENSOR_BYTES)
+}
+
+/// As [`volume`], with another bound in bytes.
+///
+/// # Errors
+/// As there.
+pub fn volume_within(shape: &[usize], size: usize, bound: usize) -> Result<usize, OpError> {
     let too_large = || OpError::too_large(format!("a tensor of shape {} is too large", show(shape)));
     if shape.len() > limits::RANK {
         return Err(too_large());
@@ -156,7 +164,7 @@ pub fn volume(shape: &[usize], size: usize) -> Result<usize, OpError> {
     }
     let len = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).ok_or_else(too_large)?;
     match len.checked_mul(size.max(1)) {
-        Some(bytes) if bytes <= limits::TENSOR_BYTES => Ok(len),
+        Some(bytes) if bytes <= bound => Ok(len),
         _ => Err(too_large()),
     }
 }
@@ -177,7 +185,8 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::new`].
     pub fn from_elements(shape: &[usize], data: Elements) -> Result<Tensor, OpError> {
-        let len = volume(shape, data.element_type().size())?;
+        // the elements are there already, so only the arithmetic needs a bound
+        let len = volume_within(shape, data.element_type().size(), limits::WEIGHT_BYTES)?;
         if len != data.len() {
             return Err(OpError::bad(format!("{} values for the shape {}", data.len(), show(shape))));
         }
@@ -296,7 +305,7 @@ impl Tensor {
     /// # Errors
     /// If the product differs.
     pub fn reshaped(mut self, shape: &[usize]) -> Result<Tensor, OpError> {
-        if volume(shape, self.element_type().size())? != self.len() {
+        if volume_within(shape, self.element_type().size(), limits::WEIGHT_BYTES)? != self.len() {
             return Err(OpError::bad(format!("{} cannot become {}", show(&self.shape), show(shape))));
         }
         self.shape = Shape::from_slice(shape);

@@ -45,7 +45,14 @@ if __name__ == "__main__" and os.environ.get("PYTHONHASHSEED") != "0":
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE))
-FAMILIES = ["sk_trees", "sk_plain", "sk_clusters", "sk_pipelines", "sk_mixed", "boosters", "hand_nets", "hand_ml", "hand_text", "hand_habits", "hand_attention", "quantized"]
+FAMILIES = ["sk_trees", "sk_plain", "sk_clusters", "sk_pipelines", "sk_mixed", "sk_more", "boosters", "hand_nets", "hand_ml", "hand_text", "hand_habits", "hand_attention", "quantized", "optimized"]
+
+
+def write_index(path, made, order):
+    """Lines of the models made now, and of those made before."""
+    old = map(json.loads, path.read_text().splitlines()) if path.exists() else []
+    lines = {line["name"]: line for line in [*old, *made]}
+    path.write_text("".join(json.dumps(lines[name], separators=(",", ":")) + "\n" for name in order if name in lines))
 
 
 def main():
@@ -58,7 +65,7 @@ def main():
     warnings.filterwarnings("ignore")  # small data: fits that did not converge are meant
     from making import kit
 
-    for family in FAMILIES:
+    for family in FAMILIES + ["large"] * (args.rows >= 1000):
         importlib.import_module(f"making.{family}")
     if args.list:
         for one in kit.CASES:
@@ -80,8 +87,7 @@ def main():
             print(f"{one.name:32} FAILED: {error}", flush=True)
             if os.environ.get("TRACE"):
                 traceback.print_exc()
-    if not args.only:
-        (args.out / "index.jsonl").write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in index))
+    write_index(args.out / "index.jsonl", index, [one.name for one in kit.CASES])
     kinds = {one.kind for one in kit.CASES}
     print(f"{len(index)} models made, {failed} failed; {len(kinds)} kinds")
     return 1 if failed else 0

@@ -120,6 +120,9 @@ pub fn permuted<T: Clone>(from: &[T], shape: &[usize], order: &[usize]) -> (Vec<
 pub fn strided<T: Clone>(from: &[T], shape: &[usize], strides: &[usize]) -> Vec<T> {
     let len = shape.iter().product();
     let mut out = Vec::with_capacity(len);
+    if len == 0 {
+        return out;
+    }
     let Some((&inner, outer)) = shape.split_last() else {
         return from[..1].to_vec();
     };

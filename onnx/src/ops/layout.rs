@@ -6,6 +6,7 @@ use crate::bad;
 use crate::each_type;
 use crate::error::OpError;
 use crate::limits;
+use crate::tensor::ElementType;
 use crate::tensor::Elements;
 use crate::tensor::Shape;
 use crate::tensor::Tensor;
@@ -33,6 +34,9 @@ pub fn axis(axis: i64, rank: usize) -> Result<usize, OpError> {
 /// # Errors
 /// If there is no such axis, or one is named twice.
 pub fn axes(all: &[i64], rank: usize) -> Result<Shape, OpError> {
+    if all.len() > limits::RANK {
+        bad!("{} axes, at most {} are allowed", all.len(), limits::RANK);
+    }
     let mut out = Shape::new();
     for one in all {
         let one = axis(*one, rank)?;
@@ -44,10 +48,16 @@ pub fn axes(all: &[i64], rank: usize) -> Result<Shape, OpError> {
     Ok(out)
 }
 
+/// Product of lengths. Beside an axis of length 0 the others may be anything, so that it wraps around.
+#[inline]
+pub fn product(lengths: &[usize]) -> usize {
+    lengths.iter().fold(1, |n, d| n.wrapping_mul(*d))
+}
+
 /// Number of elements before, on and behind an axis, each as a product.
 #[inline]
 pub fn around(shape: &[usize], axis: usize) -> (usize, usize, usize) {
-    (shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product())
+    (product(&shape[..axis]), shape[axis], product(&shape[axis + 1..]))
 }
 
 /// Lengths that a tensor holds, none of them negative.
@@ -196,7 +206,7 @@ pub fn pick<T: Clone>(from: &[T], start: usize, shape: &[usize], steps: &[isize]
     if nest.len == 0 {
         return vec![];
     }
-    let mut out = Vec::with_capacity(shape.iter().product());
+    let mut out = Vec::with_capacity(product(shape));
     let (len, step) = (nest.len, nest.inner[0]);
     nest.walk([start], |[at]| match step {
         1 => out.extend_from_slice(&from[at..at + len]),
@@ -238,6 +248,15 @@ pub fn admit(from: &Elements, shape: &[usize]) -> Result<usize, OpError> {
         volume(&[len, longest], 1)?;
     }
     Ok(len)
+}
+
+/// Whether copies of all these may stand in one tensor; only texts can be too long where their number is not.
+///
+/// # Errors
+/// If they are too large together.
+pub fn admit_together(all: &[&Tensor]) -> Result<(), OpError> {
+    let texts = all.iter().filter(|t| t.element_type() == ElementType::Text);
+    volume(&[texts.map(|t| t.bytes()).sum()], 1).map(|_| ())
 }
 
 #[cfg(test)]
@@ -292,5 +311,8 @@ mod tests {
         let text = Elements::Text(vec!["x".repeat(1 << 20)]);
         assert!(admit(&text, &[1 << 11]).is_err());
         assert_eq!(admit(&text, &[1 << 9]).unwrap(), 1 << 9);
+        let one = Tensor::from_elements(&[1], text).unwrap();
+        assert!(admit_together(&[&one; 1 << 11]).is_err());
+        assert!(admit_together(&[&one; 1 << 9]).is_ok());
     }
 }

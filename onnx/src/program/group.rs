@@ -15,6 +15,7 @@ use crate::program::Program;
 use crate::program::Source;
 use crate::program::Step;
 use crate::program::compile::Planned;
+use crate::program::fuse;
 use crate::registry::By;
 use crate::segment::Segment;
 use crate::segment::plan::Nodes;
@@ -29,12 +30,20 @@ type LastRead = HashMap<String, usize>;
 /// If a node has no kernel and is not given to tract.
 pub(crate) fn steps(planned: Vec<Planned>, outputs: &[Port]) -> Result<Vec<Step>, LoadError> {
     let mut last = LastRead::new();
+    let mut readers = fuse::Readers::new();
     for (i, planned) in planned.iter().enumerate() {
-        last.extend(reads(&planned.node).into_iter().map(|name| (name, i)));
+        for name in reads(&planned.node) {
+            *readers.entry(name.clone()).or_default() += 1;
+            last.insert(name, i);
+        }
+    }
+    for port in outputs {
+        *readers.entry(port.name.clone()).or_default() += 1;
     }
     last.extend(outputs.iter().map(|p| (p.name.clone(), usize::MAX)));
     let mut steps = vec![];
     let mut rest = planned.into_iter().peekable();
+    let mut own = vec![];
     let mut at = 0;
     while let Some(first) = rest.next() {
         let mut run = vec![first];
@@ -43,14 +52,19 @@ pub(crate) fn steps(planned: Vec<Planned>, outputs: &[Port]) -> Result<Vec<Step>
         }
         at += run.len();
         if run[0].tract && run.iter().any(|p| p.kernel.is_err() || matches!(p.by, By::Tract | By::TractThenOwn)) {
+            steps.append(&mut singles(std::mem::take(&mut own), &readers)?);
             steps.push(segment(run, &last, at));
         } else {
-            for planned in run {
-                steps.push(single(planned)?);
-            }
+            own.extend(run);
         }
     }
+    steps.append(&mut singles(own, &readers)?);
     Ok(steps)
+}
+
+/// A step for each node of our own, after neighbours were fused.
+fn singles(planned: Vec<Planned>, readers: &fuse::Readers) -> Result<Vec<Step>, LoadError> {
+    fuse::fuse(planned, readers).into_iter().map(single).collect()
 }
 
 fn single(planned: Planned) -> Result<Step, LoadError> {

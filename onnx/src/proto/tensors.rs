@@ -12,12 +12,14 @@ use half::f16;
 
 use crate::error::LoadError;
 use crate::error::OpError;
+use crate::limits;
 use crate::proto::SparseTensorProto;
 use crate::proto::TensorProto;
 use crate::tensor::ElementType;
 use crate::tensor::Elements;
 use crate::tensor::Tensor;
 use crate::tensor::volume;
+use crate::tensor::volume_within;
 
 /// Reads a tensor; `folder` is where other files may lie, and nowhere else.
 ///
@@ -31,7 +33,7 @@ pub fn read(proto: &TensorProto, folder: Option<&Path>) -> Result<Tensor, LoadEr
         why: "float16, float, double, whole numbers, bool and string are known".into(),
     })?;
     let shape = shape(&proto.dims).map_err(broken)?;
-    let len = volume(&shape, element_type.size()).map_err(broken)?;
+    let len = volume_within(&shape, element_type.size(), limits::WEIGHT_BYTES).map_err(broken)?;
     let data = if proto.data_location == 1 {
         let bytes = external(proto, folder, len * element_type.size())?;
         from_raw(element_type, &bytes, len)

@@ -70,6 +70,9 @@ fn axes(session: &Session, worker: &mut Worker, inputs: &[Value]) -> Result<(Vec
 
 /// The first axis, if there is one row on it.
 fn first(value: &Value) -> Option<usize> {
+    if let Some(rows) = sequence_rows(value) {
+        return (rows == 1).then_some(0);
+    }
     shape(value).and_then(|s| (s.first() == Some(&1)).then_some(0))
 }
 
@@ -77,6 +80,9 @@ fn grown(one: &Value, two: &Value, three: &Value) -> Option<usize> {
     if let (Value::Table(a), Value::Table(b), Value::Table(c)) = (one, two, three) {
         let rows = |t: &Tensor| t.shape().first().copied();
         return (rows(&a.values) == Some(1) && rows(&b.values) == Some(2) && rows(&c.values) == Some(3)).then_some(0);
+    }
+    if let (Some(a), Some(b), Some(c)) = (sequence_rows(one), sequence_rows(two), sequence_rows(three)) {
+        return ((a, b, c) == (1, 2, 3)).then_some(0);
     }
     let (a, b, c) = (shape(one)?, shape(two)?, shape(three)?);
     if a.len() != b.len() || b.len() != c.len() {
@@ -87,6 +93,14 @@ fn grown(one: &Value, two: &Value, three: &Value) -> Option<usize> {
         [axis] if a[axis] == 1 && b[axis] == 2 && c[axis] == 3 => Some(axis),
         _ => None,
     }
+}
+
+/// The length of the first axis that all tensors of a sequence share.
+fn sequence_rows(value: &Value) -> Option<usize> {
+    let Value::Sequence(all) = value else { return None };
+    let mut rows = all.iter().map(|v| v.tensor().and_then(|t| t.shape().first().copied()));
+    let first = rows.next()??;
+    rows.all(|r| r == Some(first)).then_some(first)
 }
 
 fn shape(value: &Value) -> Option<&[usize]> {

@@ -170,6 +170,16 @@ fn rows_of(value: Value, axis: Option<usize>, run: usize) -> Result<RowValues, O
             Ok(RowValues::Tensor(Arc::unwrap_or_clone(t).reshaped(&shape)?))
         }
         (Value::Table(t), _) if t.values.shape().first() == Some(&run) => Ok(RowValues::Table(Arc::unwrap_or_clone(t))),
+        (Value::Sequence(all), Some(_)) => {
+            let row = |i| {
+                let parts = all.iter().map(|v| {
+                    let tensor = v.tensor().ok_or_else(|| OpError::bad("a sequence holds more than tensors"))?;
+                    one_row(tensor, i).map(Value::from)
+                });
+                Ok(Value::Sequence(Arc::new(parts.collect::<Result<_, OpError>>()?)))
+            };
+            (0..run).map(row).collect::<Result<_, OpError>>().map(RowValues::Values)
+        }
         (other, _) if run == 1 => Ok(RowValues::Values(vec![other])),
         (other, _) => Err(OpError::bad(format!("{} for {run} rows", other.kind()))),
     }

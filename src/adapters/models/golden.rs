@@ -138,6 +138,21 @@ pub fn verify(bundle: &Bundle, decoder: &mut dyn Decoder, model: &mut dyn Model)
     Err(GoldenError::Differs { path, total, named: differs })
 }
 
+/// The events of the golden records, as they stand in the file.
+///
+/// # Errors
+/// If the file cannot be read or a line is no golden record.
+pub fn events(bundle: &Bundle) -> Result<Vec<Vec<u8>>, GoldenError> {
+    let path = bundle.dir.join(GOLDEN_FILE);
+    let text = fs::read_to_string(&path).map_err(|source| GoldenError::Read { path: path.clone(), source })?;
+    let mut batch = Batch::default();
+    for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
+        let bad = |why| GoldenError::Line { path: path.clone(), line: i + 1, why };
+        push(line, bundle, &mut batch).map_err(bad)?;
+    }
+    Ok((0..batch.records.len()).filter_map(|r| batch.payload(r)).map(<[u8]>::to_vec).collect())
+}
+
 /// Reads a line, appends its event to the batch and returns the expected outputs.
 fn push(line: &str, bundle: &Bundle, batch: &mut Batch) -> Result<Map<String, Value>, String> {
     let parsed: Line = serde_json::from_str(line).map_err(|e| format!("not a golden record: {e}"))?;

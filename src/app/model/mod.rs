@@ -1,6 +1,12 @@
 //! `tidemill model`: what a data scientist does before any Kafka exists.
 
+mod bench;
+mod draft;
+mod events;
+mod init;
 mod inspect;
+mod ordered;
+mod predict;
 mod rows;
 
 use std::io;
@@ -21,6 +27,9 @@ pub fn model(command: &ModelCommand) -> Exit {
     let work = move || match &command {
         ModelCommand::Run(args) => rows::run(args),
         ModelCommand::Inspect(args) => inspect::inspect(args),
+        ModelCommand::Init(args) => init::init(args),
+        ModelCommand::Predict(args) => predict::predict(args),
+        ModelCommand::Bench(args) => bench::bench(args),
     };
     let done = std::thread::Builder::new().name("model".into()).stack_size(STACK).spawn(work).map(|t| t.join());
     match done {

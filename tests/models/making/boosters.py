@@ -3,24 +3,29 @@
 import lightgbm
 import numpy as np
 import onnx
-import pandas
 import xgboost
 from catboost import CatBoostClassifier
 from catboost import CatBoostRegressor
 from onnxmltools import convert_lightgbm
 from onnxmltools import convert_xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType
-from skl2onnx.common.data_types import FloatTensorType as SkFloat
 from skl2onnx import update_registered_converter
 from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
+from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm as lightgbm_operator
 from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost as xgboost_operator
+from skl2onnx import to_onnx
+from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.preprocessing import StandardScaler
 
 from making.kit import Made
 from making.kit import case
 from making.rows import at_thresholds
 from making.rows import matrix
+from making.sk_mixed import TYPES
+from making.sk_mixed import frame
+from making.sk_mixed import table
 from making.sk import exported
 from making.sk import labelled
 from making.sk import measured
@@ -76,6 +81,21 @@ def pipeline():
     model = make_pipeline(StandardScaler(), xgboost.XGBClassifier(n_estimators=6, max_depth=3, n_jobs=1, random_state=1)).fit(x, y)
     onx = exported(model, x, {"": 17, "ai.onnx.ml": 3}, zipmap=False)
     return Made(onx, lambda n, rng: {"X": matrix(n, rng, WIDTH, nan=0.1)})
+
+
+@case("lgb_mixed", "ColumnTransformer and LGBMClassifier")
+def mixed():
+    shape = calculate_linear_classifier_output_shapes
+    options = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
+    update_registered_converter(lightgbm.LGBMClassifier, "LightGbmLGBMClassifier", shape, lightgbm_operator, options=options)
+    columns = ["amount", "hour", "country", "device"]
+    x, y, _ = frame(columns)
+    parts = [("c", OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["country", "device"]), ("n", "passthrough", ["amount", "hour"])]
+    last = lightgbm.LGBMClassifier(n_estimators=8, num_leaves=8, verbose=-1, n_jobs=1, random_state=1, deterministic=True)
+    model = make_pipeline(ColumnTransformer(parts, sparse_threshold=0), last).fit(x, y)
+    types = [(c, TYPES[c]([None, 1])) for c in columns]
+    onx = to_onnx(model, initial_types=types, options={id(last): {"zipmap": False}}, target_opset={"": 17, "ai.onnx.ml": 3})
+    return Made(onx, lambda n, rng: {k: v for k, v in table(n, rng).items() if k in columns})
 
 
 def lgb(name, model, classes=0, opset=15, text=False, zipmap=True, note=""):

@@ -11,6 +11,7 @@ use crate::graph::attributes::missing;
 use crate::kernel::Build;
 use crate::kernel::Subprogram;
 use crate::limits;
+use crate::ops::layout;
 use crate::program::State;
 use crate::tensor::Element;
 use crate::tensor::ElementType;
@@ -147,6 +148,7 @@ pub fn stack(all: &[Value], kind: &Kind) -> Result<Tensor, OpError> {
 }
 
 fn stack_typed<T: Element>(_like: &[T], all: &[&Tensor], shape: &[usize]) -> Result<Tensor, OpError> {
+    layout::admit_together(all)?;
     let mut out: Vec<T> = Vec::with_capacity(volume(shape, T::TYPE.size())?);
     for tensor in all {
         out.extend_from_slice(tensor.slice()?);

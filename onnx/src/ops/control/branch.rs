@@ -55,7 +55,7 @@ fn if_(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let mut captures: Vec<String> = vec![];
     let mut branch = |attribute: &str| {
         let body = Body::new(build, attribute)?;
-        if body.inputs > 0 || body.outputs != build.node.outputs.len() {
+        if body.inputs > 0 || body.outputs < build.node.outputs.len() {
             return Err(OpError::bad(format!("the inputs or outputs of `{attribute}` do not fit")));
         }
         let place = |name: &String| {

@@ -29,13 +29,15 @@ struct Loop {
 
 impl Kernel for Loop {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
+        let own = inputs.len() - self.body.captures().len();
         let turns = inputs.optional(0)?.map(Tensor::to_i64).transpose()?;
-        let mut going = match inputs.take_value(1) {
+        // the condition may be left out altogether
+        let mut going = match if own > 1 { inputs.take_value(1) } else { Value::Absent } {
             Value::Absent => true,
             value => flag(&value)?,
         };
         let mut carried: Vec<Value> = (0..self.carried).map(|i| inputs.take_value(2 + i)).collect();
-        let captured: Vec<Value> = (2 + self.carried..inputs.len()).map(|i| inputs.take_value(i)).collect();
+        let captured: Vec<Value> = (own..inputs.len()).map(|i| inputs.take_value(i)).collect();
         let mut collected: Vec<Vec<Value>> = vec![vec![]; self.body.outputs - 1 - self.carried];
         let mut state = State::default();
         let mut budget = Budget::new(&self.body);
@@ -87,7 +89,7 @@ impl Kernel for Loop {
 fn loop_(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let body = Body::new(build, "body")?;
     let carried = build.node.inputs.len().saturating_sub(2);
-    if build.node.inputs.len() < 2 || body.inputs != 2 + carried || body.outputs < 1 + carried {
+    if build.node.inputs.is_empty() || body.inputs != 2 + carried || body.outputs < 1 + carried {
         bad!("the inputs or outputs of the body do not fit");
     }
     let wanted = (0..build.node.outputs.len()).map(|i| build.has_output(i)).collect();

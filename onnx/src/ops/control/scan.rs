@@ -150,6 +150,7 @@ impl Scan {
                     _ => bad!("a sequence is longer than its axis of {longest}"),
                 },
             };
+            budget.charge(&[])?;
             let (last, collected) = self.one(values, &inputs, captured, Some(len), budget)?;
             let collected = collected.into_iter().map(|t| lengthen(t, longest).map(Value::from));
             let made: Vec<Value> = last.into_iter().map(Ok).chain(collected).collect::<Result<_, OpError>>()?;

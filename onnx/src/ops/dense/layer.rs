@@ -1,17 +1,13 @@
 //! A dense layer as one step: what fusing makes of MatMul or Gemm with constant weights and what follows it.
 
-use std::sync::Arc;
-
 use crate::bad;
+use crate::dense;
 use crate::dense::Start;
 use crate::dense::Weights;
 use crate::dense::activation::Activation;
 use crate::error::OpError;
-use crate::graph::attributes::missing;
-use crate::kernel::Build;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
-use crate::registry::Operator;
 use crate::tensor::Shape;
 use crate::tensor::Tensor;
 use crate::tensor::show;
@@ -19,17 +15,9 @@ use crate::tensor::volume;
 use crate::value::Values;
 use crate::value::one;
 
-/// Domain of operators that no file may use: the program makes them itself.
-pub const INTERNAL: &str = "tidemill";
-/// Name of the operator.
-pub const DENSE: &str = "Dense";
-
-pub const OPERATORS: &[Operator] =
-    &[Operator::own(DENSE, build).of(INTERNAL).note("made from MatMul or Gemm, a bias and an activation")];
-
 /// `activation(alpha * x X weights + bias)` along the last axis.
 #[derive(Debug)]
-struct Layer {
+pub struct Layer {
     weights: Weights,
     /// One number a column.
     bias: Option<Vec<f32>>,
@@ -41,27 +29,38 @@ struct Layer {
     matrix: bool,
 }
 
-fn build(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    let attributes = &build.node.attributes;
-    let b: &Arc<Tensor> = attributes.tensor("weights")?.ok_or_else(|| missing("weights"))?;
-    let transposed = attributes.flag("transposed", false)?;
-    let &[rows, cols] = b.shape() else { bad!("weights of shape {}", show(b.shape())) };
-    let (k, n) = if transposed { (cols, rows) } else { (rows, cols) };
-    let bias = attributes.tensor("bias")?;
-    let spread = |t: &Arc<Tensor>| match t.slice::<f32>()? {
-        [one] => Ok(vec![*one; n]),
-        row if row.len() == n => Ok(row.to_vec()),
-        _ => Err(OpError::bad(format!("a bias of shape {}", show(t.shape())))),
-    };
-    let (alpha, beta) = (attributes.float("activation_alpha")?, attributes.float("activation_beta")?);
-    Ok(Box::new(Layer {
-        weights: Weights::new(b.slice()?, k, n, transposed),
-        bias_rank: bias.map_or(0, |t| t.rank()),
-        bias: bias.map(spread).transpose()?,
-        alpha: attributes.float_or("alpha", 1.0)?,
-        activation: Activation::named(attributes.text_or("activation", "")?, alpha, beta)?,
-        matrix: attributes.flag("matrix", false)?,
-    }))
+impl Layer {
+    /// `weights` is `[k, n]`, or `[n, k]` if `transposed`; `bias` holds one number or `n`, along the last axis.
+    ///
+    /// # Errors
+    /// If these are no floats of such shapes.
+    pub fn new(
+        weights: &Tensor,
+        transposed: bool,
+        bias: Option<&Tensor>,
+        (alpha, beta): (f32, f32),
+        activation: Activation,
+        matrix: bool,
+    ) -> Result<Layer, OpError> {
+        let &[rows, cols] = weights.shape() else { bad!("weights of shape {}", show(weights.shape())) };
+        let (k, n) = if transposed { (cols, rows) } else { (rows, cols) };
+        if !dense::is_packable(k, n) {
+            bad!("weights of shape {} are too large", show(weights.shape()));
+        }
+        let spread = |t: &Tensor| match t.slice::<f32>()? {
+            [one] => Ok(vec![one * beta; n]),
+            row if row.len() == n && t.shape().last() == Some(&n) => Ok(row.iter().map(|x| x * beta).collect()),
+            _ => Err(OpError::bad(format!("a bias of shape {}", show(t.shape())))),
+        };
+        Ok(Layer {
+            weights: Weights::new(weights.slice()?, k, n, transposed),
+            bias_rank: bias.map_or(0, Tensor::rank),
+            bias: bias.map(spread).transpose()?,
+            alpha,
+            activation,
+            matrix,
+        })
+    }
 }
 
 impl Kernel for Layer {

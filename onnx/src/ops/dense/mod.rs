@@ -1,8 +1,13 @@
 //! Matrix products, and the arithmetic of quantised models.
 
+pub mod einsum;
 pub mod gemm;
+pub mod integer;
 pub mod layer;
 pub mod matmul;
+pub mod qlinear;
+mod quant;
+pub mod quantize;
 
 use std::borrow::Cow;
 

@@ -4,8 +4,6 @@
 use std::f64::consts::FRAC_1_SQRT_2;
 use std::f64::consts::FRAC_2_SQRT_PI;
 
-use smallvec::smallvec;
-
 use crate::bad;
 use crate::error::OpError;
 use crate::graph::attributes::Attributes;
@@ -19,6 +17,7 @@ use crate::ops::math::functions::each;
 use crate::ops::math::number::Number;
 use crate::ops::math::number::number_type;
 use crate::ops::math::unary::Floats;
+use crate::ops::math::widen::widened_one;
 use crate::registry::MICROSOFT;
 use crate::registry::Operator;
 use crate::tensor::Shape;
@@ -170,11 +169,12 @@ impl Kernel for PRelu {
             }
             inputs.0[1] = slope.reshaped(&shape)?.into();
         }
-        let element_type = inputs.tensor(0)?.element_type();
-        let value = number_type!(element_type, T => {
-            binary_in_place::<T>(inputs, |v, slope| if *v > T::default() { *v } else { v.times(*slope) })?
-        }, bad!("expected numbers, found {element_type}"));
-        Ok(smallvec![value])
+        widened_one(inputs, |inputs| {
+            let element_type = inputs.tensor(0)?.element_type();
+            number_type!(element_type, T => {
+                binary_in_place::<T>(inputs, |v, slope| if *v > T::default() { *v } else { v.times(*slope) })
+            }, bad!("expected numbers, found {element_type}"))
+        })
     }
 }
 
@@ -191,22 +191,26 @@ fn shrink(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 
 impl Kernel for Shrink {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
-        let element_type = inputs.tensor(0)?.element_type();
-        let mut value = inputs.take_value(0);
-        number_type!(element_type, T => self.all::<T>(&mut value)?, bad!("expected numbers, found {element_type}"));
-        Ok(smallvec![value])
+        widened_one(inputs, |inputs| {
+            let element_type = inputs.tensor(0)?.element_type();
+            let mut value = inputs.take_value(0);
+            number_type!(element_type, T => self.all::<T>(&mut value)?, bad!("expected numbers, found {element_type}"));
+            Ok(value)
+        })
     }
 }
 
 impl Shrink {
     fn all<T: Number>(&self, value: &mut Value) -> Result<(), OpError> {
         let (bias, lambd) = (f64::from(self.bias), f64::from(self.lambd));
+        // Beside a whole number onnxruntime computes in float.
+        let shifted = |v: f64, by: f64| T::from_f64(if T::WHOLE { f64::from(v as f32 + by as f32) } else { v + by });
         each(writable::<T>(value)?, |v| {
             let wide = v.to_f64();
             if wide < -lambd {
-                T::from_f64(wide + bias)
+                shifted(wide, bias)
             } else if wide > lambd {
-                T::from_f64(wide - bias)
+                shifted(wide, -bias)
             } else {
                 T::default()
             }

@@ -1,7 +1,5 @@
 //! Add, Sub, Mul, Div.
 
-use smallvec::smallvec;
-
 use crate::bad;
 use crate::error::OpError;
 use crate::kernel::Build;
@@ -11,6 +9,7 @@ use crate::ops::math::broadcast::binary_in_place;
 use crate::ops::math::legacy::Legacy;
 use crate::ops::math::number::Number;
 use crate::ops::math::number::number_type;
+use crate::ops::math::widen::widened_one;
 use crate::registry::Operator;
 use crate::value::Value;
 use crate::value::Values;
@@ -49,11 +48,12 @@ fn build(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 impl Kernel for Arithmetic {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
         self.legacy.align(inputs)?;
-        let element_type = inputs.tensor(0)?.element_type();
-        let value = number_type!(element_type, T => compute::<T>(self.sign, inputs)?, {
-            bad!("there is no arithmetic of {element_type}")
-        });
-        Ok(smallvec![value])
+        widened_one(inputs, |inputs| {
+            let element_type = inputs.tensor(0)?.element_type();
+            number_type!(element_type, T => compute::<T>(self.sign, inputs), {
+                bad!("there is no arithmetic of {element_type}")
+            })
+        })
     }
 }
 

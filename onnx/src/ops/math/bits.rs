@@ -5,8 +5,6 @@ use std::ops::BitOr;
 use std::ops::BitXor;
 use std::ops::Not;
 
-use smallvec::smallvec;
-
 use crate::bad;
 use crate::error::OpError;
 use crate::graph::attributes::missing;
@@ -16,6 +14,7 @@ use crate::kernel::Kernel;
 use crate::ops::math::broadcast::binary_in_place;
 use crate::ops::math::broadcast::writable;
 use crate::ops::math::functions::each;
+use crate::ops::math::widen::widened_one;
 use crate::registry::Operator;
 use crate::tensor::Element;
 use crate::tensor::ElementType;
@@ -63,8 +62,7 @@ macro_rules! words {
         })*
     };
 }
-words!(u8: |_| 0, u16: |_| 0, u32: |_| 0, u64: |_| 0);
-words!(i8: |v| v >> 7, i16: |v| v >> 15, i32: |v| v >> 31, i64: |v| v >> 63);
+words!(i32: |v| v >> 31, i64: |v| v >> 63, u64: |_| 0);
 
 fn build(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(Box::new(match build.node.op_type.as_str() {
@@ -82,18 +80,12 @@ fn build(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 
 impl Kernel for Bits {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
-        let value = match inputs.tensor(0)?.element_type() {
-            ElementType::I8 => self.all::<i8>(inputs)?,
-            ElementType::I16 => self.all::<i16>(inputs)?,
-            ElementType::I32 => self.all::<i32>(inputs)?,
-            ElementType::I64 => self.all::<i64>(inputs)?,
-            ElementType::U8 => self.all::<u8>(inputs)?,
-            ElementType::U16 => self.all::<u16>(inputs)?,
-            ElementType::U32 => self.all::<u32>(inputs)?,
-            ElementType::U64 => self.all::<u64>(inputs)?,
+        widened_one(inputs, |inputs| match inputs.tensor(0)?.element_type() {
+            ElementType::I32 => self.all::<i32>(inputs),
+            ElementType::I64 => self.all::<i64>(inputs),
+            ElementType::U64 => self.all::<u64>(inputs),
             other => bad!("expected whole numbers, found {other}"),
-        };
-        Ok(smallvec![value])
+        })
     }
 }
 
@@ -120,8 +112,8 @@ mod tests {
 
     #[test]
     fn shifts_past_the_end_leave_the_sign() {
-        assert_eq!((1u8.left(7), 1u8.left(8), 255u8.right(8), u64::MAX.left(64)), (128, 0, 0, 0));
+        assert_eq!((1i32.left(7), 1i32.left(32), u64::MAX.right(64), u64::MAX.left(64)), (128, 0, 0, 0));
         assert_eq!(((-8i32).right(1), (-8i32).right(32), (-8i32).right(-1), 8i32.right(-1)), (-4, -1, -1, 0));
-        assert_eq!((i64::MAX.left(1), 3i64.left(-1), 1i16.left(15)), (-2, 0, i16::MIN));
+        assert_eq!((i64::MAX.left(1), 3i64.left(-1), 1i32.left(31)), (-2, 0, i32::MIN));
     }
 }

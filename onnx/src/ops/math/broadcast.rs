@@ -42,6 +42,11 @@ impl Plan {
         Ok(Plan { shape, len, nest })
     }
 
+    /// Calls `run` with the offsets of every innermost loop; not generic, to be compiled once.
+    fn each(&self, run: &mut dyn FnMut([usize; 2])) {
+        self.nest.walk([0, 0], run);
+    }
+
     /// `f` of every pair.
     ///
     /// # Panics
@@ -49,7 +54,7 @@ impl Plan {
     pub fn map<A, B, R>(&self, left: &[A], right: &[B], f: impl Fn(&A, &B) -> R) -> Vec<R> {
         let mut out = Vec::with_capacity(self.len);
         let n = self.nest.len;
-        self.nest.walk([0, 0], |[i, j]| match self.nest.inner {
+        self.each(&mut |[i, j]| match self.nest.inner {
             [0, 0] => out.push(f(&left[i], &right[j])),
             [_, 0] => {
                 let b = &right[j];
@@ -67,7 +72,7 @@ impl Plan {
     /// As [`Plan::map`], into operand `SIDE`, which has the shape of the result; `f` takes its element first.
     fn update<const SIDE: usize, A, B>(&self, own: &mut [A], other: &[B], f: impl Fn(&A, &B) -> A) {
         let n = self.nest.len;
-        self.nest.walk([0, 0], |at| {
+        self.each(&mut |at| {
             let (i, j) = (at[SIDE], at[1 - SIDE]);
             if self.nest.inner[1 - SIDE] == 0 {
                 let b = &other[j];

@@ -13,7 +13,7 @@ use crate::kernel::Kernel;
 use crate::ops::math::broadcast::writable;
 use crate::ops::math::functions::Real;
 use crate::ops::math::layer_norm::moments_of;
-use crate::ops::math::number::number_type;
+use crate::ops::math::widen::doubles;
 use crate::ops::math::widen::widened;
 use crate::registry::Operator;
 use crate::tensor::ElementType;
@@ -131,11 +131,7 @@ impl Batch {
 
 /// The elements as `R`, whatever kind of float they are.
 fn reals<R: Real>(tensor: Result<&Tensor, OpError>) -> Result<Vec<R>, OpError> {
-    let tensor = tensor?;
-    number_type!(tensor.element_type(), T => {
-        use crate::ops::math::number::Number;
-        Ok(tensor.slice::<T>()?.iter().map(|v| R::from_f64(Number::to_f64(*v))).collect())
-    }, bad!("expected floats, found {}", tensor.element_type()))
+    Ok(doubles(tensor?)?.into_iter().map(R::from_f64).collect())
 }
 
 /// Every group of channels of every row has mean 0 and deviation 1, then a scale and a bias.

@@ -1,7 +1,5 @@
 //! Clip, with its bounds as attributes (before operator set 11) or as inputs.
 
-use smallvec::smallvec;
-
 use crate::bad;
 use crate::error::OpError;
 use crate::kernel::Build;
@@ -11,6 +9,7 @@ use crate::ops::math::broadcast::writable;
 use crate::ops::math::functions::each;
 use crate::ops::math::number::Number;
 use crate::ops::math::number::number_type;
+use crate::ops::math::widen::widened_one;
 use crate::registry::Operator;
 use crate::value::Value;
 use crate::value::Values;
@@ -30,19 +29,19 @@ fn build(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 
 impl Kernel for Clip {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
-        let element_type = inputs.tensor(0)?.element_type();
-        let value = number_type!(element_type, T => self.all::<T>(inputs)?, {
-            bad!("expected numbers, found {element_type}")
-        });
-        Ok(smallvec![value])
+        widened_one(inputs, |inputs| {
+            let element_type = inputs.tensor(0)?.element_type();
+            number_type!(element_type, T => self.all::<T>(inputs), bad!("expected numbers, found {element_type}"))
+        })
     }
 }
 
 impl Clip {
-    /// NaN stays, a bound that is NaN is none, and of crossed bounds the upper one counts: as in onnxruntime.
+    /// NaN stays, a bound that is NaN is none, a bound that is left out is the last finite number, and of crossed
+    /// bounds the upper one counts: as in onnxruntime.
     fn all<T: Number>(&self, inputs: &mut Inputs<'_>) -> Result<Value, OpError> {
-        let least = bound::<T>(inputs, 1, self.least, T::lowest())?;
-        let most = bound::<T>(inputs, 2, self.most, T::highest())?;
+        let least = bound::<T>(inputs, 1, self.least, T::least())?;
+        let most = bound::<T>(inputs, 2, self.most, T::most())?;
         let mut value = inputs.take_value(0);
         each(writable::<T>(&mut value)?, |v| {
             let v = if v < least { least } else { v };
@@ -80,6 +79,6 @@ mod tests {
         assert_eq!(clip(&values, Some(0.0), Some(2.0)), "[NaN, 1.0, 0.0, 2.0]");
         assert_eq!(clip(&values, Some(f32::NAN), Some(2.0)), "[NaN, 1.0, -inf, 2.0]");
         assert_eq!(clip(&values, Some(2.0), Some(0.0)), "[NaN, 0.0, 0.0, 0.0]");
-        assert_eq!(clip(&values, None, None), "[NaN, 1.0, -inf, 3.0]");
+        assert_eq!(clip(&values, None, None), "[NaN, 1.0, -3.4028235e38, 3.0]");
     }
 }

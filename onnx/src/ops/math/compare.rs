@@ -1,7 +1,5 @@
 //! Equal, Less, LessOrEqual, Greater, GreaterOrEqual.
 
-use smallvec::smallvec;
-
 use crate::bad;
 use crate::error::OpError;
 use crate::kernel::Build;
@@ -11,6 +9,7 @@ use crate::ops::math::broadcast::binary;
 use crate::ops::math::legacy::Legacy;
 use crate::ops::math::number::Number;
 use crate::ops::math::number::number_type;
+use crate::ops::math::widen::widened_one;
 use crate::registry::Operator;
 use crate::tensor::ElementType;
 use crate::value::Value;
@@ -53,14 +52,13 @@ fn build(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 impl Kernel for Compare {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
         self.legacy.align(inputs)?;
-        let value = match (inputs.tensor(0)?.element_type(), self.relation) {
-            (ElementType::Text, Relation::Equal) => binary::<String, bool>(inputs, |a, b| a == b)?,
-            (ElementType::Bool, Relation::Equal) => binary::<bool, bool>(inputs, |a, b| a == b)?,
-            (element_type, relation) => number_type!(element_type, T => compare::<T>(relation, inputs)?, {
+        widened_one(inputs, |inputs| match (inputs.tensor(0)?.element_type(), self.relation) {
+            (ElementType::Text, Relation::Equal) => binary::<String, bool>(inputs, |a, b| a == b),
+            (ElementType::Bool, Relation::Equal) => binary::<bool, bool>(inputs, |a, b| a == b),
+            (element_type, relation) => number_type!(element_type, T => compare::<T>(relation, inputs), {
                 bad!("{element_type} has no order")
             }),
-        };
-        Ok(smallvec![value])
+        })
     }
 }
 

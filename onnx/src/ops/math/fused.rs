@@ -1,7 +1,5 @@
 //! onnxruntime's own element-wise operators: BiasGelu and FastGelu, an addition and a Gelu.
 
-use smallvec::smallvec;
-
 use crate::bad;
 use crate::error::OpError;
 use crate::kernel::Inputs;
@@ -9,11 +7,12 @@ use crate::kernel::Kernel;
 use crate::ops::math::activations::exact_gelu;
 use crate::ops::math::activations::tanh_gelu;
 use crate::ops::math::broadcast::binary_in_place;
-use crate::ops::math::number::Number;
-use crate::ops::math::number::number_type;
 use crate::ops::math::unary::Floats;
+use crate::ops::math::widen::widened_one;
 use crate::registry::MICROSOFT;
 use crate::registry::Operator;
+use crate::tensor::ElementType;
+use crate::tensor::Tensor;
 use crate::value::Values;
 
 pub const OPERATORS: &[Operator] = &[
@@ -27,13 +26,15 @@ struct BiasGelu(Floats);
 
 impl Kernel for BiasGelu {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
-        let mut value = match inputs.optional(1)?.map(|bias| bias.element_type()) {
-            None => inputs.take_value(0),
-            Some(element_type) => number_type!(element_type, T => {
-                binary_in_place::<T>(inputs, |a, b| a.plus(*b))?
-            }, bad!("expected floats, found {element_type}")),
-        };
-        self.0.apply(&mut value)?;
-        Ok(smallvec![value])
+        widened_one(inputs, |inputs| {
+            let mut value = match inputs.optional(1)?.map(Tensor::element_type) {
+                None => inputs.take_value(0),
+                Some(ElementType::F32) => binary_in_place::<f32>(inputs, |a, b| a + b)?,
+                Some(ElementType::F64) => binary_in_place::<f64>(inputs, |a, b| a + b)?,
+                Some(other) => bad!("expected floats, found {other}"),
+            };
+            self.0.apply(&mut value)?;
+            Ok(value)
+        })
     }
 }

@@ -34,7 +34,7 @@ struct Normalization {
     epsilon: f32,
     /// Whether the mean is taken away.
     centred: bool,
-    /// Mean and inverse deviation are wanted.
+    /// Mean and inverse deviation are wanted; they are floats, whatever the type of the values.
     moments: bool,
 }
 
@@ -65,7 +65,7 @@ impl Normalization {
         let axis = axis(self.axis, tensor.rank())?;
         let n: usize = tensor.shape()[axis..].iter().product();
         let rows = tensor.len() / n.max(1);
-        let mut moments: [Vec<R>; 2] = [Vec::new(), Vec::new()];
+        let mut moments: [Vec<f32>; 2] = [Vec::new(), Vec::new()];
         let direct = |i: usize| inputs.optional(i).map(|t| t.is_none_or(|t| t.len() == n));
         // Scale and bias of a row each are used within the row; others are broadcast afterwards.
         let in_row = direct(1)? && direct(2)?;
@@ -76,8 +76,8 @@ impl Normalization {
                 let (mean, inverse) = moments_of(row, R::from_f32(self.epsilon), self.centred);
                 apply(row, mean, inverse, scale, bias);
                 if self.moments {
-                    moments[0].push(mean);
-                    moments[1].push(inverse);
+                    moments[0].push(mean.to_f64() as f32);
+                    moments[1].push(inverse.to_f64() as f32);
                 }
             }
         }

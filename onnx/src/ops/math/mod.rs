@@ -16,7 +16,6 @@ pub mod logic;
 pub mod lp_norm;
 pub mod number;
 pub mod power;
-pub mod random;
 pub mod reduce;
 pub mod softmax;
 pub mod unary;

@@ -1,6 +1,5 @@
-//! Arithmetic of every numeric element type as onnxruntime does it: whole numbers wrap, float16 computes in float.
-
-use half::f16;
+//! Arithmetic as onnxruntime does it, where whole numbers wrap. Narrow types are computed in wider ones, see
+//! [`crate::ops::math::widen`].
 
 use crate::tensor::Element;
 
@@ -21,12 +20,15 @@ pub trait Number: Element + Copy + PartialOrd {
     fn sign(self) -> Self;
     fn nan(self) -> bool;
     fn to_f64(self) -> f64;
-    fn to_f32(self) -> f32;
     /// As x86 converts in C: out of range or NaN gives the smallest whole number of 32 or 64 bits.
     fn from_f64(value: f64) -> Self;
     fn one() -> Self;
     fn lowest() -> Self;
     fn highest() -> Self;
+    /// The smallest finite number.
+    fn least() -> Self;
+    /// The largest finite number.
+    fn most() -> Self;
     /// Whether it is a whole number type, where division by zero is an error.
     const WHOLE: bool;
 }
@@ -45,11 +47,12 @@ macro_rules! whole {
             fn sign(self) -> Self { $signum(self) }
             fn nan(self) -> bool { false }
             fn to_f64(self) -> f64 { self as f64 }
-            fn to_f32(self) -> f32 { self as f32 }
             fn from_f64(value: f64) -> Self { $convert(value) }
             fn one() -> Self { 1 }
             fn lowest() -> Self { Self::MIN }
             fn highest() -> Self { Self::MAX }
+            fn least() -> Self { Self::MIN }
+            fn most() -> Self { Self::MAX }
             const WHOLE: bool = true;
         })*
     };
@@ -67,7 +70,11 @@ fn i64_of(value: f64) -> i64 {
 }
 
 fn u64_of(value: f64) -> u64 {
-    if value >= 9_223_372_036_854_775_808.0 { value as u64 } else { i64_of(value) as u64 }
+    match value {
+        18_446_744_073_709_551_616.0.. => 0,
+        9_223_372_036_854_775_808.0.. => value as u64,
+        _ => i64_of(value) as u64,
+    }
 }
 
 macro_rules! signed_modulo {
@@ -77,87 +84,51 @@ macro_rules! signed_modulo {
 }
 
 whole! {
-    i8: signed_modulo!(i8), i8::wrapping_neg, i8::wrapping_abs, i8::signum, |v| i32_of(v) as i8;
-    i16: signed_modulo!(i16), i16::wrapping_neg, i16::wrapping_abs, i16::signum, |v| i32_of(v) as i16;
     i32: signed_modulo!(i32), i32::wrapping_neg, i32::wrapping_abs, i32::signum, i32_of;
     i64: signed_modulo!(i64), i64::wrapping_neg, i64::wrapping_abs, i64::signum, i64_of;
-    u8: |rest, _| rest, u8::wrapping_neg, |v| v, |v| u8::from(v > 0), |v| i32_of(v) as u8;
-    u16: |rest, _| rest, u16::wrapping_neg, |v| v, |v| u16::from(v > 0), |v| i32_of(v) as u16;
-    u32: |rest, _| rest, u32::wrapping_neg, |v| v, |v| u32::from(v > 0), |v| i64_of(v) as u32;
     u64: |rest, _| rest, u64::wrapping_neg, |v| v, |v| u64::from(v > 0), u64_of;
 }
 
 macro_rules! float {
-    ($ty:ty, $wide:ty, $of:expr, $to:expr, $back:expr) => {
-        impl Number for $ty {
-            fn plus(self, other: Self) -> Self {
-                $of($to(self) + $to(other))
-            }
-            fn minus(self, other: Self) -> Self {
-                $of($to(self) - $to(other))
-            }
-            fn times(self, other: Self) -> Self {
-                $of($to(self) * $to(other))
-            }
-            fn over(self, other: Self) -> Self {
-                $of($to(self) / $to(other))
-            }
-            fn remainder(self, other: Self) -> Self {
-                $of($to(self) % $to(other))
-            }
+    ($($ty:ty),*) => {
+        $(impl Number for $ty {
+            fn plus(self, other: Self) -> Self { self + other }
+            fn minus(self, other: Self) -> Self { self - other }
+            fn times(self, other: Self) -> Self { self * other }
+            fn over(self, other: Self) -> Self { self / other }
+            fn remainder(self, other: Self) -> Self { self % other }
             fn modulo(self, other: Self) -> Self {
-                let (rest, by) = ($to(self) % $to(other), $to(other));
-                $of(match rest {
-                    0.0 => rest.copysign(by),
-                    _ if (rest < 0.0) != (by < 0.0) => rest + by,
-                    _ => rest,
-                })
+                match self % other {
+                    0.0 => <$ty>::default().copysign(other),
+                    rest if (rest < 0.0) != (other < 0.0) => rest + other,
+                    rest => rest,
+                }
             }
-            fn negated(self) -> Self {
-                -self
-            }
-            fn magnitude(self) -> Self {
-                $of($to(self).abs())
-            }
+            fn negated(self) -> Self { -self }
+            fn magnitude(self) -> Self { self.abs() }
+            // Zero, -0 too, becomes 0, as in onnxruntime.
             fn sign(self) -> Self {
-                let v: $wide = $to(self);
-                // Zero, -0 too, becomes 0, as in onnxruntime.
-                $of(if v.is_nan() { v } else { <$wide>::from(i8::from(v > 0.0) - i8::from(v < 0.0)) })
+                if self.is_nan() { self } else { <$ty>::from(i8::from(self > 0.0) - i8::from(self < 0.0)) }
             }
-            fn nan(self) -> bool {
-                self.is_nan()
-            }
-            fn to_f64(self) -> f64 {
-                f64::from(self)
-            }
-            fn to_f32(self) -> f32 {
-                $back(self)
-            }
-            fn from_f64(value: f64) -> Self {
-                $of(value as $wide)
-            }
-            fn one() -> Self {
-                $of(1.0)
-            }
-            fn lowest() -> Self {
-                Self::NEG_INFINITY
-            }
-            fn highest() -> Self {
-                Self::INFINITY
-            }
+            fn nan(self) -> bool { self.is_nan() }
+            fn to_f64(self) -> f64 { f64::from(self) }
+            fn from_f64(value: f64) -> Self { value as $ty }
+            fn one() -> Self { 1.0 }
+            fn lowest() -> Self { Self::NEG_INFINITY }
+            fn highest() -> Self { Self::INFINITY }
+            fn least() -> Self { Self::MIN }
+            fn most() -> Self { Self::MAX }
             const WHOLE: bool = false;
-        }
+        })*
     };
 }
-float!(f32, f32, |v: f32| v, |v: f32| v, |v: f32| v);
-float!(f64, f64, |v: f64| v, |v: f64| v, |v: f64| v as f32);
-float!(f16, f32, f16::from_f32, |v: f16| v.to_f32(), |v: f16| v.to_f32());
+float!(f32, f64);
 
-/// Runs `$body` with `$t` standing for the Rust type of a numeric element type; `$otherwise` is for bool and text.
+/// Runs `$body` with `$t` standing for the Rust type of a numeric element type, one of those that
+/// [`crate::ops::math::widen::widened`] leaves; `$otherwise` is for the others, bool and text.
 macro_rules! number_type {
     ($element_type:expr, $t:ident => $body:expr, $otherwise:expr) => {
-        number_type!(@ $element_type, $t => $body, $otherwise, I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16,
-            U32 u32, U64 u64, F16 half::f16, F32 f32, F64 f64)
+        number_type!(@ $element_type, $t => $body, $otherwise, I32 i32, I64 i64, U64 u64, F32 f32, F64 f64)
     };
     (@ $element_type:expr, $t:ident => $body:expr, $otherwise:expr, $($variant:ident $ty:ty),*) => {
         match $element_type {
@@ -178,11 +149,11 @@ mod tests {
     #[test]
     fn whole_numbers_wrap_and_never_panic() {
         assert_eq!(i32::MAX.plus(1), i32::MIN);
-        assert_eq!(i8::MIN.magnitude(), i8::MIN);
+        assert_eq!(i32::MIN.magnitude(), i32::MIN);
         assert_eq!(i64::MIN.over(-1), i64::MIN);
         assert_eq!(i64::MIN.remainder(-1), 0);
-        assert_eq!((1i16.over(0), 1u8.remainder(0)), (0, 0));
-        assert_eq!((3u8.minus(5), 3u8.negated()), (254, 253));
+        assert_eq!((1i32.over(0), 1u64.remainder(0)), (0, 0));
+        assert_eq!((3u64.minus(5), 3u64.negated()), (u64::MAX - 1, u64::MAX - 2));
     }
 
     #[test]
@@ -209,6 +180,6 @@ mod tests {
     fn signs_keep_nan_and_drop_the_sign_of_zero() {
         assert!(Number::sign(f32::NAN).is_nan());
         assert_eq!(Number::sign(-0.0f32).to_bits(), 0);
-        assert_eq!((Number::sign(-2.5f64), Number::sign(f16::from_f32(3.0)).to_f32()), (-1.0, 1.0));
+        assert_eq!((Number::sign(-2.5f64), Number::sign(3.0f32)), (-1.0, 1.0));
     }
 }

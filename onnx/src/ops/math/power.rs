@@ -1,8 +1,5 @@
 //! Pow, of mixed types, and Mod.
 
-use half::f16;
-use smallvec::smallvec;
-
 use crate::bad;
 use crate::error::OpError;
 use crate::kernel::Build;
@@ -16,6 +13,8 @@ use crate::ops::math::functions::each;
 use crate::ops::math::legacy::Legacy;
 use crate::ops::math::number::Number;
 use crate::ops::math::number::number_type;
+use crate::ops::math::widen::doubles;
+use crate::ops::math::widen::widened_one;
 use crate::registry::Operator;
 use crate::tensor::ElementType;
 use crate::tensor::Tensor;
@@ -35,39 +34,34 @@ struct Pow {
 impl Kernel for Pow {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
         self.legacy.align(inputs)?;
-        let (base, exponent) = (inputs.tensor(0)?, inputs.tensor(1)?);
-        let (base_type, same) = (base.element_type(), base.element_type() == exponent.element_type());
-        // A scalar exponent leaves the base's shape, unless it has more axes.
-        let scalar =
-            if exponent.len() == 1 && exponent.rank() <= base.rank() { doubles(exponent)?.pop() } else { None };
-        if let Some(times @ (2.0 | 3.0)) = scalar {
-            let mut value = inputs.take_value(0);
-            number_type!(base_type, T => {
-                let values = writable::<T>(&mut value)?;
-                if times == 2.0 {
-                    each(values, |v| v.times(v));
-                } else {
-                    each(values, |v| v.times(v).times(v));
-                }
-            }, bad!("{base_type} has no powers"));
-            return Ok(smallvec![value]);
-        }
-        let value = match base_type {
-            ElementType::F32 if same => binary_in_place::<f32>(inputs, |a, b| a.powf(*b))?,
-            ElementType::F16 if same => {
-                binary_in_place::<f16>(inputs, |a, b| f16::from_f32(a.to_f32().powf(b.to_f32())))?
+        widened_one(inputs, |inputs| {
+            let (base, exponent) = (inputs.tensor(0)?, inputs.tensor(1)?);
+            let (base_type, same) = (base.element_type(), base.element_type() == exponent.element_type());
+            // A scalar exponent leaves the base's shape, unless it has more axes.
+            let scalar =
+                if exponent.len() == 1 && exponent.rank() <= base.rank() { doubles(exponent)?.pop() } else { None };
+            match (base_type, scalar) {
+                (_, Some(times @ (2.0 | 3.0))) => number_type!(base_type, T => {
+                    small_power::<T>(inputs.take_value(0), times == 3.0)
+                }, bad!("{base_type} has no powers")),
+                (ElementType::F32, _) if same => binary_in_place::<f32>(inputs, |a, b| a.powf(*b)),
+                (ElementType::F64, _) if same => binary_in_place::<f64>(inputs, |a, b| a.powf(*b)),
+                _ => number_type!(base_type, T => through_doubles::<T>(base, exponent), {
+                    bad!("{base_type} has no powers")
+                }),
             }
-            ElementType::F64 if same => binary_in_place::<f64>(inputs, |a, b| a.powf(*b))?,
-            other => number_type!(other, T => through_doubles::<T>(base, exponent)?, bad!("{other} has no powers")),
-        };
-        Ok(smallvec![value])
+        })
     }
 }
 
-fn doubles(tensor: &Tensor) -> Result<Vec<f64>, OpError> {
-    number_type!(tensor.element_type(), T => {
-        Ok(tensor.slice::<T>()?.iter().map(|v| v.to_f64()).collect())
-    }, bad!("expected numbers, found {}", tensor.element_type()))
+fn small_power<T: Number>(mut value: Value, cube: bool) -> Result<Value, OpError> {
+    let values = writable::<T>(&mut value)?;
+    if cube {
+        each(values, |v| v.times(v).times(v));
+    } else {
+        each(values, |v| v.times(v));
+    }
+    Ok(value)
 }
 
 /// As C++'s `std::pow` computes whatever is not of one float type.
@@ -89,16 +83,17 @@ fn modulo(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 
 impl Kernel for Mod {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
-        let element_type = inputs.tensor(0)?.element_type();
-        let value = number_type!(element_type, T => {
-            refuse_zero::<T>(inputs)?;
-            if self.fmod {
-                binary_in_place::<T>(inputs, |a, b| a.remainder(*b))?
-            } else {
-                binary_in_place::<T>(inputs, |a, b| a.modulo(*b))?
-            }
-        }, bad!("{element_type} has no remainders"));
-        Ok(smallvec![value])
+        widened_one(inputs, |inputs| {
+            let element_type = inputs.tensor(0)?.element_type();
+            number_type!(element_type, T => {
+                refuse_zero::<T>(inputs)?;
+                if self.fmod {
+                    binary_in_place::<T>(inputs, |a, b| a.remainder(*b))
+                } else {
+                    binary_in_place::<T>(inputs, |a, b| a.modulo(*b))
+                }
+            }, bad!("{element_type} has no remainders"))
+        })
     }
 }
 

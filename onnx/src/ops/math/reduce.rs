@@ -16,6 +16,8 @@ use crate::ops::layout::pick;
 use crate::ops::layout::steps;
 use crate::ops::math::reduce::fold::Fold;
 use crate::ops::math::reduce::fold::Folded;
+use crate::ops::math::widen::doubles;
+use crate::ops::math::widen::of_doubles;
 use crate::ops::math::widen::widened;
 use crate::registry::Operator;
 use crate::tensor::Element;
@@ -74,7 +76,12 @@ fn build(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 
 impl Kernel for Reduce {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
-        widened(inputs, 1, |inputs| self.wide(inputs))
+        // Whole numbers must not be widened here: they stop at the ends of their own type.
+        if inputs.tensor(0)?.element_type() == ElementType::F16 {
+            widened(inputs, 1, |inputs| self.wide(inputs))
+        } else {
+            self.wide(inputs)
+        }
     }
 }
 
@@ -89,14 +96,13 @@ impl Reduce {
         let out = match tensor.element_type() {
             ElementType::F32 => self.all::<f32>(tensor, &reduced)?,
             ElementType::F64 => self.all::<f64>(tensor, &reduced)?,
-            ElementType::I8 => self.all::<i8>(tensor, &reduced)?,
-            ElementType::I16 => self.all::<i16>(tensor, &reduced)?,
-            ElementType::I32 => self.all::<i32>(tensor, &reduced)?,
             ElementType::I64 => self.all::<i64>(tensor, &reduced)?,
-            ElementType::U8 => self.all::<u8>(tensor, &reduced)?,
-            ElementType::U16 => self.all::<u16>(tensor, &reduced)?,
-            ElementType::U32 => self.all::<u32>(tensor, &reduced)?,
             ElementType::U64 => self.all::<u64>(tensor, &reduced)?,
+            // Max and Min of 32 bits are exact in doubles; sums and products go through them in onnxruntime as well.
+            whole if whole.is_integer() => {
+                let out = self.all::<f64>(&Tensor::new(tensor.shape(), doubles(tensor)?)?, &reduced)?;
+                of_doubles(whole, out.shape(), out.slice::<f64>()?)?
+            }
             ElementType::Bool => self.bools(tensor, &reduced)?,
             other => bad!("expected numbers, found {other}"),
         };
@@ -138,9 +144,9 @@ impl Reduce {
         if !matches!(self.fold, Fold::Max | Fold::Min) {
             bad!("expected numbers, found bools");
         }
-        let bytes = tensor.slice::<bool>()?.iter().map(|v| u8::from(*v)).collect();
-        let out = self.all::<u8>(&Tensor::new::<u8>(tensor.shape(), bytes)?, reduced)?;
-        let bools = out.slice::<u8>()?.iter().map(|v| *v > 0).collect();
+        let wide = tensor.slice::<bool>()?.iter().map(|v| i64::from(*v)).collect();
+        let out = self.all::<i64>(&Tensor::new::<i64>(tensor.shape(), wide)?, reduced)?;
+        let bools = out.slice::<i64>()?.iter().map(|v| *v > 0).collect();
         Tensor::new::<bool>(out.shape(), bools)
     }
 
@@ -237,8 +243,8 @@ mod tests {
 
     #[test]
     fn whole_numbers_stop_at_their_ends() {
-        assert_eq!(run(Fold::Sum, &[2], &[0], vec![i32::MAX, 1]).1, [i32::MAX]);
+        assert_eq!(run(Fold::Sum, &[2], &[0], vec![i64::MAX, 1]).1, [i64::MAX]);
         assert_eq!(run(Fold::Prod, &[2], &[0], vec![i64::MIN, 5]).1, [i64::MIN]);
-        assert_eq!(run(Fold::Mean, &[2], &[0], vec![-3i32, -4]).1, [-3]);
+        assert_eq!(run(Fold::Mean, &[2], &[0], vec![-3i64, -4]).1, [-3]);
     }
 }

@@ -15,12 +15,12 @@ use crate::ops::math::functions;
 use crate::ops::math::functions::each;
 use crate::ops::math::number::Number;
 use crate::ops::math::number::number_type;
+use crate::ops::math::widen::widened_one;
 use crate::registry::Operator;
 use crate::tensor::ElementType;
 use crate::tensor::Tensor;
 use crate::value::Value;
 use crate::value::Values;
-use crate::value::one;
 
 pub const OPERATORS: &[Operator] = &[
     Operator::shared("Abs", number),
@@ -155,10 +155,12 @@ fn number(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 
 impl Kernel for Numbers {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
-        let element_type = inputs.tensor(0)?.element_type();
-        let mut value = inputs.take_value(0);
-        number_type!(element_type, T => self.all::<T>(&mut value)?, bad!("expected numbers, found {element_type}"));
-        Ok(smallvec![value])
+        widened_one(inputs, |inputs| {
+            let element_type = inputs.tensor(0)?.element_type();
+            let mut value = inputs.take_value(0);
+            number_type!(element_type, T => self.all::<T>(&mut value)?, bad!("expected numbers, found {element_type}"));
+            Ok(value)
+        })
     }
 }
 
@@ -195,14 +197,15 @@ fn is_inf(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 
 impl Kernel for Test {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
-        let tensor = inputs.tensor(0)?;
-        let values: Vec<bool> = match tensor.element_type() {
-            ElementType::F32 => self.all::<f32>(tensor)?,
-            ElementType::F64 => self.all::<f64>(tensor)?,
-            ElementType::F16 => self.all::<f16>(tensor)?,
-            other => bad!("expected floats, found {other}"),
-        };
-        Ok(one(Tensor::new(tensor.shape(), values)?))
+        widened_one(inputs, |inputs| {
+            let tensor = inputs.tensor(0)?;
+            let values: Vec<bool> = match tensor.element_type() {
+                ElementType::F32 => self.all::<f32>(tensor)?,
+                ElementType::F64 => self.all::<f64>(tensor)?,
+                other => bad!("expected floats, found {other}"),
+            };
+            Ok(Tensor::new(tensor.shape(), values)?.into())
+        })
     }
 }
 

@@ -1,7 +1,5 @@
 //! Sum, Mean, Max, Min of any number of tensors.
 
-use smallvec::smallvec;
-
 use crate::bad;
 use crate::error::OpError;
 use crate::kernel::Build;
@@ -12,6 +10,7 @@ use crate::ops::math::broadcast::writable;
 use crate::ops::math::functions::each;
 use crate::ops::math::number::Number;
 use crate::ops::math::number::number_type;
+use crate::ops::math::widen::widened_one;
 use crate::registry::Operator;
 use crate::value::Value;
 use crate::value::Values;
@@ -42,11 +41,10 @@ fn build(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 
 impl Kernel for Variadic {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
-        let element_type = inputs.tensor(0)?.element_type();
-        let value = number_type!(element_type, T => self.all::<T>(inputs)?, {
-            bad!("expected numbers, found {element_type}")
-        });
-        Ok(smallvec![value])
+        widened_one(inputs, |inputs| {
+            let element_type = inputs.tensor(0)?.element_type();
+            number_type!(element_type, T => self.all::<T>(inputs), bad!("expected numbers, found {element_type}"))
+        })
     }
 }
 

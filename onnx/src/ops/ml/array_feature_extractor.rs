@@ -6,13 +6,13 @@ use crate::error::OpError;
 use crate::kernel::Build;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
+use crate::ops::layout::admit;
 use crate::registry::ML;
 use crate::registry::Operator;
 use crate::tensor::Element;
 use crate::tensor::Elements;
 use crate::tensor::Shape;
 use crate::tensor::Tensor;
-use crate::tensor::volume;
 use crate::value::Values;
 use crate::value::one;
 
@@ -33,7 +33,7 @@ impl Kernel for Extractor {
         let Some(columns) = columns else { bad!("a column is wanted that is not among {width}") };
         let mut shape = Shape::from_slice(if before.is_empty() { &[1] } else { before });
         shape.push(columns.len());
-        volume(&shape, x.element_type().size())?;
+        admit(x.elements(), &shape)?;
         Ok(one(Tensor::from_elements(&shape, each_type!(x.elements(), v => extract(v, *width, &columns)))?))
     }
 }

@@ -7,6 +7,8 @@ use crate::graph::attributes::missing;
 use crate::kernel::Build;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
+use crate::ops::ml::labels::admit_texts;
+use crate::ops::ml::labels::longest;
 use crate::ops::ml::lookup::Duplicates;
 use crate::ops::ml::lookup::Lookup;
 use crate::registry::ML;
@@ -26,11 +28,14 @@ struct Mapper {
     numbers: Vec<i64>,
     default_text: String,
     default_number: i64,
+    /// Bytes of the longest text.
+    longest: usize,
 }
 
 impl Kernel for Mapper {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
         let x = inputs.tensor(0)?;
+        admit_texts(x.len(), self.longest)?;
         let y = match x.elements() {
             Elements::Text(_) => {
                 let number = |i: Option<usize>| i.map_or(self.default_number, |i| self.numbers[i]);
@@ -69,12 +74,14 @@ pub fn mapper(attributes: &Attributes, texts: Vec<String>, numbers: Vec<i64>) ->
     if texts.len() != numbers.len() {
         bad!("{} numbers for {} texts", numbers.len(), texts.len());
     }
+    let default_text = attributes.text_or("default_string", "_Unused")?.to_string();
     Ok(Box::new(Mapper {
+        longest: longest(&texts).max(default_text.len()),
         by_text: Lookup::texts(&texts, Duplicates::Last),
         by_number: Lookup::integers(&numbers, Duplicates::Last),
         texts,
         numbers,
-        default_text: attributes.text_or("default_string", "_Unused")?.into(),
+        default_text,
         default_number: attributes.int_or("default_int64", -1)?,
     }))
 }

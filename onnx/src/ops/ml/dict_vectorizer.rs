@@ -6,6 +6,7 @@ use crate::error::OpError;
 use crate::kernel::Build;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
+use crate::ops::layout::admit;
 use crate::ops::ml::labels;
 use crate::ops::ml::lookup::Duplicates;
 use crate::ops::ml::lookup::Lookup;
@@ -79,7 +80,7 @@ impl DictVectorizer {
             bad!("{} values for {} keys", values.len(), places.len());
         }
         let shape = [rows, self.again.len()];
-        volume(&shape, values.element_type().size())?;
+        admit(values, &shape)?;
         Tensor::from_elements(&shape, each_type!(values, v => self.scatter(v, &places, rows)))
     }
 

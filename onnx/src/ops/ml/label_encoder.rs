@@ -8,6 +8,8 @@ use crate::kernel::Build;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
 use crate::ops::ml::category_mapper;
+use crate::ops::ml::labels::admit_texts;
+use crate::ops::ml::labels::longest;
 use crate::ops::ml::lookup::Duplicates;
 use crate::ops::ml::lookup::Lookup;
 use crate::registry::ML;
@@ -24,12 +26,15 @@ struct LabelEncoder {
     keys: Lookup,
     /// One a key, and the default behind.
     values: Elements,
+    /// Bytes of the longest value, if they are texts.
+    longest: usize,
 }
 
 impl Kernel for LabelEncoder {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
         let x = inputs.tensor(0)?;
         let default = self.values.len() - 1;
+        admit_texts(x.len(), self.longest)?;
         let y = each_type!(&self.values, values => {
             let found = self.keys.map(x.elements(), |i| values[i.unwrap_or(default)].clone())?;
             Tensor::new(x.shape(), found)?
@@ -58,7 +63,8 @@ fn label_encoder(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
         bad!("{} values for {count} keys", values.len());
     }
     push_default(attributes, &mut values)?;
-    Ok(Box::new(LabelEncoder { keys, values }))
+    let longest = if let Elements::Text(texts) = &values { longest(texts) } else { 0 };
+    Ok(Box::new(LabelEncoder { keys, values, longest }))
 }
 
 fn keys(attributes: &Attributes, version: i64) -> Result<(Lookup, usize), OpError> {

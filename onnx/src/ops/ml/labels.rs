@@ -4,6 +4,7 @@ use crate::bad;
 use crate::error::OpError;
 use crate::graph::attributes::Attributes;
 use crate::tensor::Tensor;
+use crate::tensor::volume;
 use crate::value::Keys;
 
 /// Reads the labels that one of two attributes holds; texts win if both do.
@@ -38,15 +39,34 @@ pub fn pair(labels: Keys) -> Keys {
     }
 }
 
-/// The labels at `chosen`, one a row; every index must be less than the number of labels.
+/// The labels at `chosen`, one for each of the rows; every index must be less than the number of labels.
 ///
 /// # Errors
 /// If the tensor would be too large.
-pub fn tensor(labels: &Keys, chosen: impl Iterator<Item = usize>) -> Result<Tensor, OpError> {
-    Ok(match labels {
-        Keys::Integers(v) => Tensor::vector(chosen.map(|i| v[i]).collect::<Vec<_>>()),
-        Keys::Texts(v) => Tensor::vector(chosen.map(|i| v[i].clone()).collect::<Vec<_>>()),
-    })
+pub fn tensor(labels: &Keys, rows: usize, chosen: impl Iterator<Item = usize>) -> Result<Tensor, OpError> {
+    match labels {
+        Keys::Integers(v) => {
+            volume(&[rows], size_of::<i64>())?;
+            Tensor::new(&[rows], chosen.map(|i| v[i]).collect::<Vec<_>>())
+        }
+        Keys::Texts(v) => {
+            admit_texts(rows, longest(v))?;
+            Tensor::new(&[rows], chosen.map(|i| v[i].clone()).collect::<Vec<_>>())
+        }
+    }
+}
+
+/// Bytes of the longest text.
+pub fn longest(texts: &[String]) -> usize {
+    texts.iter().map(String::len).max().unwrap_or(0)
+}
+
+/// Whether so many texts of at most so many bytes may be made.
+///
+/// # Errors
+/// If they are too large.
+pub fn admit_texts(count: usize, longest: usize) -> Result<(), OpError> {
+    volume(&[count, longest.max(size_of::<String>())], 1).map(drop)
 }
 
 /// Position of the first greatest score; a NaN is never greater, and nothing is greater than a NaN in front.

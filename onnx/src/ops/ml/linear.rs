@@ -11,11 +11,12 @@ use crate::kernel::Kernel;
 use crate::ops::ml::labels;
 use crate::ops::ml::matrix::floats;
 use crate::ops::ml::matrix::rows_columns;
-use crate::ops::ml::post_transform::Transform;
+use crate::ops::ml::post_transform::two;
 use crate::ops::ml::product::Product;
 use crate::registry::ML;
 use crate::registry::Operator;
 use crate::tensor::Tensor;
+use crate::trees::transform::Transform;
 use crate::value::Keys;
 use crate::value::Value;
 use crate::value::Values;
@@ -104,12 +105,12 @@ impl Kernel for Classifier {
         let classes = self.linear.product.outputs();
         let label = match (self.wants_label, classes) {
             (false, _) => Value::Absent,
-            (true, 1) => labels::tensor(&self.labels, scores.iter().map(|s| usize::from(*s > 0.0)))?.into(),
-            _ => labels::tensor(&self.labels, scores.chunks_exact(classes).map(labels::argmax))?.into(),
+            (true, 1) => labels::tensor(&self.labels, rows, scores.iter().map(|s| usize::from(*s > 0.0)))?.into(),
+            _ => labels::tensor(&self.labels, rows, scores.chunks_exact(classes).map(labels::argmax))?.into(),
         };
         let width = if self.binary { 2 } else { classes };
         if self.binary {
-            scores = scores.iter().flat_map(|s| self.two(*s)).collect();
+            scores = scores.iter().flat_map(|s| two(self.linear.transform, *s)).collect();
         } else if classes > 1 || self.linear.transform == Transform::Probit {
             scores.chunks_exact_mut(classes).for_each(|row| self.linear.transform.apply(row));
         }
@@ -122,17 +123,6 @@ impl Kernel for Classifier {
 
     fn parameters(&self) -> usize {
         self.linear.product.parameters() + self.linear.intercepts.len()
-    }
-}
-
-impl Classifier {
-    /// A single score is a probability to onnxruntime: it is not transformed but by PROBIT.
-    fn two(&self, score: f32) -> [f32; 2] {
-        let mut score = [score];
-        if self.linear.transform == Transform::Probit {
-            self.linear.transform.apply(&mut score);
-        }
-        [1.0 - score[0], score[0]]
     }
 }
 

@@ -27,3 +27,6 @@ pub mod tree_ensemble_classifier;
 pub mod tree_ensemble_regressor;
 pub mod tree_parts;
 pub mod zip_map;
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,8 @@ use crate::value::one;
 
 pub const OPERATORS: &[Operator] = &[Operator::own("OneHotEncoder", one_hot_encoder).of(ML)];
 
+const UNKNOWN: u32 = u32::MAX;
+
 #[derive(Debug)]
 struct OneHotEncoder {
     categories: Lookup,
@@ -28,18 +30,19 @@ struct OneHotEncoder {
 impl Kernel for OneHotEncoder {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
         let x = inputs.tensor(0)?;
-        let position = |i: Option<usize>| i;
+        let known = |i: Option<usize>| i.map_or(UNKNOWN, |i| i as u32);
+        let integer = |x: f64| known(self.categories.integer(truncated(x)));
         let found = match x.elements() {
-            Elements::F32(v) => v.iter().map(|x| self.categories.integer(truncated(f64::from(*x)))).collect(),
-            Elements::F64(v) => v.iter().map(|x| self.categories.integer(truncated(*x))).collect(),
-            other => self.categories.map(other, position)?,
+            Elements::F32(v) => v.iter().map(|x| integer(f64::from(*x))).collect(),
+            Elements::F64(v) => v.iter().map(|x| integer(*x)).collect(),
+            other => self.categories.map(other, known)?,
         };
         let mut shape = Shape::from_slice(x.shape());
         shape.push(self.count);
         let mut y = Tensor::zeros::<f32>(&shape)?;
         for (row, found) in y.slice_mut::<f32>()?.chunks_exact_mut(self.count).zip(found) {
-            match found {
-                Some(i) => row[i] = 1.0,
+            match row.get_mut(found as usize) {
+                Some(hot) => *hot = 1.0,
                 None if self.zeros => {}
                 None => bad!("a category is unknown, and the attribute `zeros` is 0"),
             }

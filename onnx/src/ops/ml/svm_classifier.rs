@@ -13,14 +13,15 @@ use crate::ops::ml::labels;
 use crate::ops::ml::matrix::floats;
 use crate::ops::ml::matrix::rows_columns;
 use crate::ops::ml::pairwise::couple;
-use crate::ops::ml::post_transform::Transform;
-use crate::ops::ml::post_transform::logistic;
+use crate::ops::ml::post_transform::two;
 use crate::ops::ml::product::Product;
 use crate::ops::ml::svm::Vectors;
 use crate::registry::ML;
 use crate::registry::Operator;
 use crate::tensor::Tensor;
 use crate::tensor::volume;
+use crate::trees::transform::Transform;
+use crate::trees::transform::logistic;
 use crate::value::Keys;
 use crate::value::Value;
 use crate::value::Values;
@@ -80,8 +81,11 @@ impl Kernel for SvmClassifier {
             Mode::Linear { weights, rho } => self.linear(weights, rho, &x, rows)?,
             Mode::Votes(votes) => self.votes(votes, &x, rows)?,
         };
-        let label =
-            if self.wants_label { labels::tensor(&self.labels, chosen.into_iter())?.into() } else { Value::Absent };
+        let label = if self.wants_label {
+            labels::tensor(&self.labels, rows, chosen.into_iter())?.into()
+        } else {
+            Value::Absent
+        };
         let width = self.width();
         Ok(smallvec![label, Tensor::new(&[rows, width], scores)?.into()])
     }
@@ -156,7 +160,10 @@ impl SvmClassifier {
                 row.copy_from_slice(&decisions);
                 self.finish(row);
             } else if let [decision] = decisions[..] {
-                row.copy_from_slice(&self.two(decision));
+                row.copy_from_slice(&match self.transform {
+                    Transform::None => [-decision, decision],
+                    transform => two(transform, decision),
+                });
             }
         }
         Ok((chosen, scores))
@@ -166,20 +173,6 @@ impl SvmClassifier {
     fn finish(&self, row: &mut [f32]) {
         if row.len() > 1 || self.transform == Transform::Probit {
             self.transform.apply(row);
-        }
-    }
-
-    /// Two scores out of the decision between two classes. Only PROBIT transforms it, the others make onnxruntime take it
-    /// for a probability.
-    fn two(&self, decision: f32) -> [f32; 2] {
-        match self.transform {
-            Transform::None => [-decision, decision],
-            Transform::Probit => {
-                let mut score = [decision];
-                self.transform.apply(&mut score);
-                [score[0], 0.0]
-            }
-            _ => [1.0 - decision, decision],
         }
     }
 }
@@ -218,9 +211,9 @@ fn probabilities(decisions: &[f32], slopes: &[f32], constants: &[f32], classes: 
         for j in i + 1..classes {
             let Some(((decision, slope), constant)) = sigmoids.next() else { return all };
             let p = 1.0 - logistic(decision * slope + constant);
-            // NaN becomes the lower bound, as with C++'s std::max
-            let p = if p > 1e-7 { p } else { 1e-7 };
-            let p = p.min(1.0 - 1e-7);
+            // a NaN stays one, where `clamp` would do as well but says nothing of it
+            let p = if p < 1e-7 { 1e-7 } else { p };
+            let p = if p > 1.0 - 1e-7 { 1.0 - 1e-7 } else { p };
             all[i * classes + j] = p;
             all[j * classes + i] = 1.0 - p;
         }

@@ -57,8 +57,11 @@ impl Kernel for IntegerConv {
     }
 }
 
-/// Elements minus their zero point; the zero point is one, or one for every filter.
-fn shifted(tensor: &Tensor, zero: Option<&Tensor>) -> Result<Vec<i32>, OpError> {
+/// Elements of 8 bits minus their zero point; the zero point is one, or one for every first index.
+///
+/// # Errors
+/// If they are of another type, or the zero points do not fit.
+pub fn shifted(tensor: &Tensor, zero: Option<&Tensor>) -> Result<Vec<i32>, OpError> {
     let values = small(tensor)?;
     let Some(zero) = zero else { return Ok(values) };
     let zeros = small(zero)?;

@@ -88,7 +88,8 @@ impl GridSample {
         let x = if self.mode == Mode::Nearest { x.round_ties_even() } else { x };
         let borders = if self.align_corners { (0.0, n - 1.0) } else { (-0.5, n - 0.5) };
         let x = match self.outside {
-            _ if x >= borders.0 && x <= borders.1 => x,
+            // A cubic looks at elements outside on its own.
+            _ if self.mode == Mode::Cubic || x >= borders.0 && x <= borders.1 => x,
             Outside::Zeros => x,
             Outside::Border => x.clamp(0.0, n - 1.0),
             Outside::Reflection => reflect(x, borders),
@@ -225,7 +226,8 @@ impl AffineGrid {
     /// Positions along an axis, from -1 to 1.
     fn axis<T: Real>(&self, n: usize) -> Vec<T> {
         let position = |i: usize| match (self.align_corners, n) {
-            (true, 1) => -1.0,
+            // At the end, as in onnxruntime.
+            (true, 1) => 1.0,
             (true, _) => -1.0 + i as f64 * 2.0 / (n as f64 - 1.0),
             (false, _) => -1.0 + (2 * i + 1) as f64 / n as f64,
         };

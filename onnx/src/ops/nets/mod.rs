@@ -24,3 +24,6 @@ pub mod signal;
 pub mod suppression;
 pub mod unpool;
 pub mod window;
+
+#[cfg(test)]
+mod tests;

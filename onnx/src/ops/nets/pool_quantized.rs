@@ -95,26 +95,27 @@ impl Kernel for Average {
         };
         let (x_scale, y_scale) = (scale(1)?, scale(3)?);
         let (x_zero, y_zero) = (zero(inputs.optional(2)?)?, zero(inputs.optional(4)?)?);
-        let whole = |v: Vec<i32>| {
-            let v = if self.channels_last { channels(&v, shape[0], size, shape[1]) } else { v };
-            v.into_iter().map(|v| (v - x_zero) as f32 * x_scale).collect::<Vec<f32>>()
-        };
-        let values = whole(match x.elements() {
+        let values: Vec<i32> = match x.elements() {
             Elements::I8(v) => v.iter().map(|v| i32::from(*v)).collect(),
             Elements::U8(v) => v.iter().map(|v| i32::from(*v)).collect(),
             other => bad!("expected int8 or uint8, found {}", other.element_type()),
-        });
-        let (means, mut out_shape) = match &self.window {
+        };
+        let values = if self.channels_last { channels(&values, shape[0], size, shape[1]) } else { values };
+        // Means in units of the output's scale.
+        let (means, mut out_shape): (Vec<f32>, Vec<usize>) = match &self.window {
             Some(window) => {
                 let plan = Plan::new(window, &shape, 4)?;
-                (averages(&plan, &values, self.include_pads), plan.shape.to_vec())
+                let values: Vec<f32> = values.iter().map(|v| (v - x_zero) as f32 * x_scale).collect();
+                let means = averages(&plan, &values, self.include_pads);
+                (means.into_iter().map(|v| v / y_scale).collect(), plan.shape.to_vec())
             }
             None if size == 0 => bad!("an image without elements"),
             None => {
                 let mut out_shape = shape[..2].to_vec();
                 out_shape.resize(shape.len(), 1);
-                let mean = |c: &[f32]| (c.iter().map(|v| f64::from(*v)).sum::<f64>() / size as f64) as f32;
-                (values.chunks_exact(size).map(mean).collect(), out_shape)
+                let factor = x_scale / (y_scale * size as f32);
+                let scaled = |c: &[i32]| c.iter().map(|v| i64::from(v - x_zero)).sum::<i64>() as f32 * factor;
+                (values.chunks_exact(size).map(scaled).collect(), out_shape)
             }
         };
         let means = if self.channels_last {
@@ -125,7 +126,7 @@ impl Kernel for Average {
         } else {
             means
         };
-        let quantized = means.into_iter().map(|v| (v / y_scale).round_ties_even() + y_zero as f32);
+        let quantized = means.into_iter().map(|v| v.round_ties_even() + y_zero as f32);
         Ok(one(match x.elements() {
             Elements::I8(_) => Tensor::new(&out_shape, quantized.map(|v| v as i8).collect::<Vec<_>>())?,
             _ => Tensor::new(&out_shape, quantized.map(|v| v as u8).collect::<Vec<_>>())?,

@@ -186,9 +186,10 @@ impl MaxRoiPool {
             let at = |v: T| (v.to_f64() * f64::from(self.scale)).round().clamp(-1e9, 1e9);
             let (x0, y0, x1, y1) = (at(roi[1]), at(roi[2]), at(roi[3]), at(roi[4]));
             let cell = |i: usize, start: f64, end: f64, cells: usize, length: usize| -> std::ops::Range<usize> {
-                let step = ((end - start + 1.0).max(1.0) as f32 / cells as f32) as f64;
+                // In float: a product that is whole must stay so.
+                let step = (end - start + 1.0).max(1.0) as f32 / cells as f32;
                 let edge = |v: f64| (v + start).clamp(0.0, length as f64) as usize;
-                edge((i as f64 * step).floor())..edge(((i + 1) as f64 * step).ceil())
+                edge(f64::from((i as f32 * step).floor()))..edge(f64::from(((i + 1) as f32 * step).ceil()))
             };
             for c in 0..channels {
                 let image = &xs[((item as usize) * channels + c) * height * width..][..height * width];

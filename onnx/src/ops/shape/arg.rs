@@ -32,7 +32,7 @@ impl Kernel for Arg {
         // a scalar counts as a vector of one
         let shape = if data.rank() == 0 { &[1][..] } else { data.shape() };
         let axis = layout::axis(self.axis, shape.len())?;
-        let (outer, len, inner) = layout::around(shape, axis);
+        let (_, len, inner) = layout::around(shape, axis);
         let mut out = Shape::from_slice(shape);
         out[axis] = 1;
         if !self.keep || data.rank() == 0 {
@@ -41,7 +41,7 @@ impl Kernel for Arg {
         if len == 0 {
             bad!("the axis {axis} is empty");
         }
-        let list = if outer * inner == 0 {
+        let list = if data.is_empty() {
             vec![]
         } else {
             each_number!(data.elements(), v => self.typed(v, len, inner), bad!("{} has no order", data.element_type()))

@@ -63,7 +63,7 @@ pub fn join(all: &[&Tensor], axis: i64) -> Result<Tensor, OpError> {
         if !alike {
             bad!("{} and {} cannot be joined on the axis {axis}", show(first.shape()), show(tensor.shape()));
         }
-        shape[axis] += tensor.shape()[axis];
+        shape[axis] = shape[axis].saturating_add(tensor.shape()[axis]);
         parts.push(tensor);
     }
     each_type!(first.elements(), v => join_typed(v, &parts, &shape, axis))
@@ -71,6 +71,7 @@ pub fn join(all: &[&Tensor], axis: i64) -> Result<Tensor, OpError> {
 
 fn join_typed<T: Element>(_: &[T], parts: &[&Tensor], shape: &[usize], axis: usize) -> Result<Tensor, OpError> {
     let len = volume(shape, T::TYPE.size())?;
+    layout::admit_together(parts)?;
     let (outer, _, inner) = layout::around(shape, axis);
     if len == 0 {
         return Tensor::new::<T>(shape, vec![]);

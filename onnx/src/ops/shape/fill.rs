@@ -42,8 +42,12 @@ impl Kernel for ConstantOfShape {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
         let shape = layout::lengths(&inputs.tensor(0)?.to_i64s()?)?;
         layout::admit(self.0.elements(), &shape)?;
-        each_type!(self.0.elements(), v => Tensor::full(&shape, v[0].clone())).map(one)
+        each_type!(self.0.elements(), v => everywhere(&shape, v)).map(one)
     }
+}
+
+fn everywhere<T: Element>(shape: &[usize], value: &[T]) -> Result<Tensor, OpError> {
+    Tensor::full(shape, value[0].clone())
 }
 
 fn constant_of_shape(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
@@ -116,7 +120,7 @@ impl Kernel for EyeLike {
         let &[rows, columns] = like.shape() else { bad!("expected a matrix, found {}", show(like.shape())) };
         let mut eye = Tensor::zeros::<bool>(&[rows, columns])?;
         let cells = eye.slice_mut::<bool>()?;
-        for row in 0..rows {
+        for row in 0..if columns == 0 { 0 } else { rows } {
             let column = (row as i64).checked_add(self.diagonal).and_then(|c| usize::try_from(c).ok());
             if let Some(column) = column.filter(|c| *c < columns) {
                 cells[row * columns + column] = true;
@@ -162,7 +166,7 @@ impl Kernel for OneHot {
 /// An index that is outside lights nothing; a negative one counts from the back.
 fn hot<T: Element>(list: &[i64], depth: usize, after: &[usize], values: &[T], total: usize) -> Result<Vec<T>, OpError> {
     let [off, on] = values else { bad!("two values are expected, found {}", values.len()) };
-    let inner: usize = after.iter().product();
+    let inner = layout::product(after);
     let mut out = vec![off.clone(); total];
     for (i, index) in list.iter().enumerate() {
         let index = if *index < 0 { index.wrapping_add(depth as i64) } else { *index };

@@ -17,11 +17,13 @@ use crate::tensor::Elements;
 use crate::tensor::Shape;
 use crate::tensor::Tensor;
 use crate::tensor::show;
+use crate::tensor::volume;
 use crate::value::Values;
 use crate::value::one;
 
 pub const OPERATORS: &[Operator] = &[
-    Operator::shared("Gather", gather),
+    Operator::shared("Gather", gather)
+        .note("texts are whole entries, of which onnxruntime 1.32 leaves all but the first empty"),
     Operator::own("GatherElements", gather_elements),
     Operator::own("GatherND", gather_nd),
     Operator::own("GatherND", gather_nd).of(MICROSOFT),
@@ -103,10 +105,14 @@ impl Kernel for GatherElements {
         let places = element_places(data.shape(), wanted, self.axis)?;
         layout::admit(data.elements(), wanted.shape())?;
         each_type!(data.elements(), v => {
-            Tensor::new(wanted.shape(), places.iter().map(|at| v[*at].clone()).collect())
+            Tensor::new(wanted.shape(), at(v, &places))
         })
         .map(one)
     }
+}
+
+fn at<T: Clone>(data: &[T], places: &[usize]) -> Vec<T> {
+    places.iter().map(|at| data[*at].clone()).collect()
 }
 
 /// Where the elements lie that GatherElements reads and ScatterElements writes: at the place of each index, but for
@@ -188,16 +194,14 @@ pub fn slice_places<'a>(
         bad!("indices of {} for {} with {batch} batch axes", show(wanted.shape()), show(shape));
     }
     let (axes, tail) = shape[batch..].split_at(*depth);
-    let size: usize = tail.iter().product();
-    let block: usize = shape[batch..].iter().product();
-    let batches: usize = before[..batch].iter().product();
-    let each: usize = before[batch..].iter().product();
-    if batches * each == 0 {
+    let (size, block) = (layout::product(tail), layout::product(&shape[batch..]));
+    let (batches, each) = (layout::product(&before[..batch]), layout::product(&before[batch..]));
+    if before.contains(&0) {
         return Ok((vec![], size, tail));
     }
     // an empty tuple means the whole block
     if *depth == 0 {
-        crate::tensor::volume(before, size_of::<usize>())?;
+        volume(before, size_of::<usize>())?;
         let starts = (0..batches).flat_map(|b| std::iter::repeat_n(b * block, each)).collect();
         return Ok((starts, size, tail));
     }
@@ -206,9 +210,10 @@ pub fn slice_places<'a>(
     for (i, tuple) in list.chunks_exact(*depth).enumerate() {
         let mut at = 0;
         for (i, len) in tuple.iter().zip(axes) {
-            at = at * len + index(*i, *len)?;
+            // wraps around only if the slices are empty
+            at = usize::wrapping_mul(at, *len).wrapping_add(index(*i, *len)?);
         }
-        starts.push(i / each * block + at * size);
+        starts.push((i / each * block).wrapping_add(at.wrapping_mul(size)));
     }
     Ok((starts, size, tail))
 }

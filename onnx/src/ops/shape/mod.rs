@@ -18,3 +18,6 @@ pub mod slice;
 pub mod topk;
 pub mod transpose;
 pub mod unique;
+
+#[cfg(test)]
+mod tests;

@@ -94,7 +94,7 @@ fn resolve(from: &[usize], len: usize, wanted: &[i64], allow_zero: bool) -> Resu
     }
     if let Some(i) = rest {
         let others = out.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).unwrap_or(0);
-        if others == 0 || len % others != 0 {
+        if others == 0 || !len.is_multiple_of(others) {
             bad!("{} cannot become {wanted:?}", show(from));
         }
         out[i] = len / others;
@@ -118,7 +118,7 @@ impl Kernel for Flatten {
         let rank = tensor.rank();
         // the axis may be just behind the last one, unlike elsewhere
         let axis = if self.axis == rank as i64 { rank } else { layout::axis(self.axis, rank)? };
-        let shape = [tensor.shape()[..axis].iter().product(), tensor.shape()[axis..].iter().product()];
+        let shape = [layout::product(&tensor.shape()[..axis]), layout::product(&tensor.shape()[axis..])];
         tensor.reshaped(&shape).map(one)
     }
 }

@@ -33,7 +33,7 @@ impl Kernel for ReverseSequence {
         if lens.len() != batch || lens.iter().any(|n| *n < 0 || *n > time as i64) {
             bad!("the {} lengths do not fit {}", lens.len(), show(data.shape()));
         }
-        let inner: usize = data.shape()[2..].iter().product();
+        let inner = layout::product(&data.shape()[2..]);
         let steps = layout::steps(data.shape());
         let (batch_step, time_step) = (steps[batch_axis as usize] as usize, steps[time_axis as usize] as usize);
         let (shape, mut elements) = data.into_parts();

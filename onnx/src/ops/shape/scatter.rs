@@ -16,6 +16,7 @@ use crate::tensor::Element;
 use crate::tensor::Elements;
 use crate::tensor::Tensor;
 use crate::tensor::show;
+use crate::tensor::volume;
 use crate::unsupported;
 use crate::value::Values;
 use crate::value::one;
@@ -55,6 +56,9 @@ fn write(data: Tensor, starts: &[usize], size: usize, updates: &Tensor, how: Red
     }
     if updates.len() != starts.len() * size {
         bad!("updates of {} do not fit the indices", show(updates.shape()));
+    }
+    if how == Reduction::Add {
+        layout::admit_together(&[&data, updates])?;
     }
     let (shape, mut elements) = data.into_parts();
     match (&mut elements, how) {
@@ -178,13 +182,13 @@ impl Kernel for TensorScatter {
         let (new, batch) = (update.shape()[axis], cache.shape()[0]);
         let at = match inputs.optional(2)? {
             Some(at) => at.to_i64s()?,
-            None => vec![0; batch],
+            None => vec![0; volume(&[batch], size_of::<i64>())?],
         };
         if at.len() != batch || new > len {
             bad!("{} indices and {new} entries for {batch} rows of {len}", at.len());
         }
         let mut starts = Vec::with_capacity(outer.saturating_mul(new).min(update.len()));
-        for row in 0..if new * inner == 0 { 0 } else { outer } {
+        for row in 0..if update.is_empty() { 0 } else { outer } {
             let first = usize::try_from(at[row / (outer / batch)]).ok().filter(|f| self.circular || f + new <= len);
             let Some(first) = first else { bad!("an index is outside an axis of {len}") };
             starts.extend((0..new).map(|i| (row * len + (first % len + i) % len) * inner));

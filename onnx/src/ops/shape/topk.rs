@@ -56,10 +56,16 @@ impl TopK {
     {
         let (_, len, inner) = layout::around(from, axis);
         let count = to[axis];
+        if data.is_empty() || count == 0 {
+            return Ok(smallvec::smallvec![
+                Tensor::new::<T>(to, vec![])?.into(),
+                Tensor::new::<i64>(to, vec![])?.into()
+            ]);
+        }
         let all = crate::tensor::volume(to, size_of::<i64>())?;
         let (mut values, mut places) = (vec![T::default(); all], vec![0i64; all]);
         let mut line: Vec<(T, usize)> = Vec::with_capacity(len);
-        for (block, data) in data.chunks_exact((len * inner).max(1)).enumerate() {
+        for (block, data) in data.chunks_exact(len * inner).enumerate() {
             for column in 0..inner {
                 line.clear();
                 line.extend(data[column..].iter().step_by(inner).copied().enumerate().map(|(i, x)| (x, i)));

@@ -71,13 +71,13 @@ struct Blocks {
 
 #[derive(Debug, Clone, Copy)]
 enum Way {
-    ToDepth,
-    /// As [`Way::ToDepth`], with the channels outermost (CRD).
-    ToDepthColumnFirst,
+    Depth,
+    /// As [`Way::Depth`], with the channels outermost (CRD).
+    DepthColumnFirst,
     /// Channels hold block rows, block columns, then channels (DCR).
-    ToSpaceDepthFirst,
+    SpaceDepthFirst,
     /// Channels hold channels, then block rows, block columns (CRD).
-    ToSpaceColumnFirst,
+    SpaceColumnFirst,
 }
 
 impl Kernel for Blocks {
@@ -88,17 +88,27 @@ impl Kernel for Blocks {
         };
         let b = self.size;
         let fits = match self.way {
-            Way::ToDepth | Way::ToDepthColumnFirst => h % b == 0 && w % b == 0,
-            _ => b.checked_mul(b).is_some_and(|all| c % all == 0),
+            Way::Depth | Way::DepthColumnFirst => h % b == 0 && w % b == 0,
+            _ => c % (b * b) == 0,
         };
         if !fits {
             bad!("{} cannot be cut into blocks of {b}", show(tensor.shape()));
         }
         let (split, order, shape) = match self.way {
-            Way::ToDepth => ([n, c, h / b, b, w / b, b], [0, 3, 5, 1, 2, 4], [n, c * b * b, h / b, w / b]),
-            Way::ToDepthColumnFirst => ([n, c, h / b, b, w / b, b], [0, 1, 3, 5, 2, 4], [n, c * b * b, h / b, w / b]),
-            Way::ToSpaceDepthFirst => ([n, b, b, c / b / b, h, w], [0, 3, 4, 1, 5, 2], [n, c / b / b, h * b, w * b]),
-            Way::ToSpaceColumnFirst => ([n, c / b / b, b, b, h, w], [0, 1, 4, 2, 5, 3], [n, c / b / b, h * b, w * b]),
+            Way::Depth => ([n, c, h / b, b, w / b, b], [0, 3, 5, 1, 2, 4], [n, c.saturating_mul(b * b), h / b, w / b]),
+            Way::DepthColumnFirst => {
+                ([n, c, h / b, b, w / b, b], [0, 1, 3, 5, 2, 4], [n, c.saturating_mul(b * b), h / b, w / b])
+            }
+            Way::SpaceDepthFirst => (
+                [n, b, b, c / b / b, h, w],
+                [0, 3, 4, 1, 5, 2],
+                [n, c / b / b, h.saturating_mul(b), w.saturating_mul(b)],
+            ),
+            Way::SpaceColumnFirst => (
+                [n, c / b / b, b, b, h, w],
+                [0, 1, 4, 2, 5, 3],
+                [n, c / b / b, h.saturating_mul(b), w.saturating_mul(b)],
+            ),
         };
         permute(&tensor.reshaped(&split)?, &order)?.reshaped(&shape).map(one)
     }
@@ -114,8 +124,8 @@ fn block_size(build: &Build<'_>) -> Result<usize, OpError> {
 
 fn depth_to_space(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let way = match build.node.attributes.text_or("mode", "DCR")? {
-        "DCR" => Way::ToSpaceDepthFirst,
-        "CRD" => Way::ToSpaceColumnFirst,
+        "DCR" => Way::SpaceDepthFirst,
+        "CRD" => Way::SpaceColumnFirst,
         other => bad!("the mode {other} does not exist"),
     };
     Ok(Box::new(Blocks { size: block_size(build)?, way }))
@@ -123,8 +133,8 @@ fn depth_to_space(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 
 fn space_to_depth(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let way = match build.node.attributes.text_or("mode", "DCR")? {
-        "DCR" => Way::ToDepth,
-        "CRD" => Way::ToDepthColumnFirst,
+        "DCR" => Way::Depth,
+        "CRD" => Way::DepthColumnFirst,
         other => bad!("the mode {other} does not exist"),
     };
     Ok(Box::new(Blocks { size: block_size(build)?, way }))
@@ -154,9 +164,9 @@ mod tests {
     #[test]
     fn blocks_go_and_come_back() {
         let t = Tensor::new(&[1, 4, 1, 2], (0i64..8).collect()).unwrap();
-        let space = run(&Blocks { size: 2, way: Way::ToSpaceDepthFirst }, t.clone()).unwrap();
+        let space = run(&Blocks { size: 2, way: Way::SpaceDepthFirst }, t.clone()).unwrap();
         assert_eq!(space, Tensor::new(&[1, 1, 2, 4], vec![0i64, 2, 1, 3, 4, 6, 5, 7]).unwrap());
-        assert_eq!(run(&Blocks { size: 2, way: Way::ToDepth }, space).unwrap(), t);
-        assert!(run(&Blocks { size: 3, way: Way::ToSpaceColumnFirst }, t).is_err());
+        assert_eq!(run(&Blocks { size: 2, way: Way::Depth }, space).unwrap(), t);
+        assert!(run(&Blocks { size: 3, way: Way::SpaceColumnFirst }, t).is_err());
     }
 }

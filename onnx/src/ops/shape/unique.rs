@@ -39,7 +39,11 @@ impl Kernel for Unique {
             None => (Shape::from_slice(&[data.len()]), 0),
         };
         let (outer, len, inner) = layout::around(&from, axis);
+        volume(&[len], size_of::<i64>())?;
         let groups = each_type!(data.elements(), v => group(len, self.sorted, |a, b| {
+            if v.is_empty() {
+                return Ordering::Equal;
+            }
             let entry = |i: usize| (0..outer).flat_map(move |o| &v[(o * len + i) * inner..][..inner]);
             entry(a).zip(entry(b)).map(|(x, y)| order(x, y)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
         }));

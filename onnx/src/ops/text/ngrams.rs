@@ -1,4 +1,4 @@
-//! A tree of n-grams: which sequences of tokens count, and for which column.
+//! A tree of n-grams: which sequences of tokens count.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::ops::ml::lookup::Duplicates;
 use crate::ops::ml::lookup::Lookup;
 use crate::value::Keys;
 
-/// No token, no node, no column.
+/// No token, no node, no n-gram.
 pub const NONE: u32 = u32::MAX;
 
 /// The pool of TfIdfVectorizer, loaded.
@@ -19,27 +19,27 @@ pub struct Ngrams {
     first: Vec<u32>,
     /// Longer n-grams by their front and their last token.
     next: HashMap<(u32, u32), u32>,
-    /// Column of each node's n-gram, or [`NONE`] where it is only the front of others.
-    columns: Vec<u32>,
+    /// Number of each node's n-gram in the pool, or [`NONE`] where it is only the front of others.
+    numbers: Vec<u32>,
 }
 
 impl Ngrams {
-    /// `starts[i]` is where the n-grams of length i + 1 start in the pool; `columns` has one entry an n-gram.
+    /// `starts[i]` is where the n-grams of length i + 1 start in the pool; the pool may hold `count` n-grams at most.
     ///
     /// # Errors
-    /// If the starts do not cut the pool into whole n-grams, one of them is there twice, or columns are missing.
+    /// If the starts do not cut the pool into whole n-grams, one of them is there twice, or they are too many.
     pub fn new(
         pool: &Keys,
         starts: &[i64],
-        columns: &[u32],
+        count: usize,
         lengths: std::ops::RangeInclusive<usize>,
     ) -> Result<Ngrams, OpError> {
         if pool.len() >= NONE as usize {
             bad!("a pool of {} entries", pool.len());
         }
         let (tokens, ids) = numbered(pool);
-        let mut ngrams = Ngrams { tokens, first: vec![NONE; ids.len()], next: HashMap::new(), columns: vec![] };
-        let mut number = 0;
+        let mut ngrams = Ngrams { tokens, first: vec![NONE; ids.len()], next: HashMap::new(), numbers: vec![] };
+        let mut number = 0u32;
         for (i, start) in starts.iter().enumerate() {
             let length = i + 1;
             let end = starts.get(length).map_or(Ok(ids.len()), |end| usize::try_from(*end)).unwrap_or(usize::MAX);
@@ -48,9 +48,11 @@ impl Ngrams {
                 bad!("attribute `ngram_counts` does not cut the pool into whole {length}-grams");
             };
             for ngram in part.chunks_exact(length) {
-                let Some(column) = columns.get(number) else { bad!("there are more n-grams than `ngram_indexes`") };
+                if number as usize == count {
+                    bad!("there are more n-grams than `ngram_indexes`");
+                }
                 if lengths.contains(&length) {
-                    ngrams.insert(ngram, *column)?;
+                    ngrams.insert(ngram, number)?;
                 }
                 number += 1;
             }
@@ -58,27 +60,27 @@ impl Ngrams {
         Ok(ngrams)
     }
 
-    fn insert(&mut self, ngram: &[u32], column: u32) -> Result<(), OpError> {
+    fn insert(&mut self, ngram: &[u32], number: u32) -> Result<(), OpError> {
         let mut node = NONE;
         for (i, token) in ngram.iter().enumerate() {
-            let new = self.columns.len() as u32;
+            let new = self.numbers.len() as u32;
             let found =
                 if i == 0 { &mut self.first[*token as usize] } else { self.next.entry((node, *token)).or_insert(NONE) };
             if *found == NONE {
                 *found = new;
-                self.columns.push(NONE);
+                self.numbers.push(NONE);
             }
             node = *found;
         }
-        let place = &mut self.columns[node as usize];
+        let place = &mut self.numbers[node as usize];
         if *place != NONE {
             bad!("the pool holds an n-gram twice");
         }
-        *place = column;
+        *place = number;
         Ok(())
     }
 
-    /// Calls `hit` with the column of every n-gram of `min` to `max` tokens in a row, at the distances 1 to `distance`.
+    /// Calls `hit` with the number of every n-gram of `min` to `max` tokens in a row, at the distances 1 to `distance`.
     pub fn count(&self, row: &[u32], (min, max): (usize, usize), distance: usize, mut hit: impl FnMut(usize)) {
         let mut min = min;
         if min == 1 {
@@ -116,13 +118,13 @@ impl Ngrams {
     }
 
     fn hit(&self, node: u32, hit: &mut impl FnMut(usize)) {
-        if let Some(column) = self.columns.get(node as usize).filter(|column| **column != NONE) {
-            hit(*column as usize);
+        if let Some(number) = self.numbers.get(node as usize).filter(|number| **number != NONE) {
+            hit(*number as usize);
         }
     }
 
     pub fn bytes(&self) -> usize {
-        self.tokens.bytes() + 4 * (self.first.len() + self.columns.len()) + 16 * self.next.len()
+        self.tokens.bytes() + 4 * (self.first.len() + self.numbers.len()) + 16 * self.next.len()
     }
 }
 

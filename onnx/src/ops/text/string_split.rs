@@ -26,11 +26,11 @@ impl Kernel for StringSplit {
     fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
         let x = inputs.tensor(0)?;
         let parts: Vec<Vec<&str>> = x.slice::<String>()?.iter().map(|text| self.split(text)).collect();
-        let width = parts.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        let width = parts.iter().map(Vec::len).max().unwrap_or(0);
         let mut shape = Shape::from_slice(x.shape());
         shape.push(width);
         let mut y = Tensor::zeros::<String>(&shape)?;
-        for (to, from) in y.slice_mut::<String>()?.chunks_exact_mut(width).zip(&parts) {
+        for (to, from) in y.slice_mut::<String>()?.chunks_exact_mut(width.max(1)).zip(&parts) {
             to.iter_mut().zip(from).for_each(|(to, from)| to.push_str(from));
         }
         let counts = parts.iter().map(|parts| parts.len() as i64).collect::<Vec<_>>();

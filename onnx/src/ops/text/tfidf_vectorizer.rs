@@ -22,7 +22,7 @@ pub const OPERATORS: &[Operator] = &[Operator::own("TfIdfVectorizer", tfidf_vect
 enum Mode {
     /// The count.
     Tf,
-    /// 1 if there is any.
+    /// The weight if there is any, else 0.
     Idf,
     /// The count, weighted.
     TfIdf,
@@ -34,8 +34,11 @@ struct TfIdfVectorizer {
     lengths: (usize, usize),
     distance: usize,
     ngrams: Ngrams,
-    columns: usize,
-    /// One a column, or none at all.
+    /// Columns of the output.
+    width: usize,
+    /// Column of each n-gram.
+    columns: Vec<u32>,
+    /// What a hit of each n-gram counts.
     weights: Vec<f32>,
 }
 
@@ -49,12 +52,14 @@ impl Kernel for TfIdfVectorizer {
             shape => bad!("the shape {} is neither [n] nor [rows, n]", show(shape)),
         };
         let tokens = self.ngrams.tokens.map(x.elements(), |i| i.map_or(NONE, |i| i as u32))?;
-        let shape = [rows, self.columns];
+        let shape = [rows, self.width];
         let mut y = Tensor::zeros::<f32>(if x.rank() == 2 { &shape } else { &shape[1..] })?;
-        for (r, out) in y.slice_mut::<f32>()?.chunks_exact_mut(self.columns).enumerate() {
+        for (r, out) in y.slice_mut::<f32>()?.chunks_exact_mut(self.width).enumerate() {
             let row = &tokens[r * width..(r + 1) * width];
-            self.ngrams.count(row, self.lengths, self.distance, |column| out[column] += 1.0);
-            self.weigh(out);
+            self.ngrams.count(row, self.lengths, self.distance, |ngram| {
+                let (place, weight) = (&mut out[self.columns[ngram] as usize], self.weights[ngram]);
+                *place = if self.mode == Mode::Idf { weight } else { *place + weight };
+            });
         }
         Ok(one(y))
     }
@@ -64,21 +69,7 @@ impl Kernel for TfIdfVectorizer {
     }
 
     fn bytes(&self) -> usize {
-        self.ngrams.bytes() + 4 * self.weights.len()
-    }
-}
-
-impl TfIdfVectorizer {
-    fn weigh(&self, out: &mut [f32]) {
-        let weighted = !self.weights.is_empty();
-        match self.mode {
-            Mode::Idf if weighted => {
-                out.iter_mut().zip(&self.weights).for_each(|(y, w)| *y = if *y > 0.0 { *w } else { 0.0 });
-            }
-            Mode::Idf => out.iter_mut().for_each(|y| *y = y.min(1.0)),
-            Mode::TfIdf if weighted => out.iter_mut().zip(&self.weights).for_each(|(y, w)| *y *= w),
-            Mode::Tf | Mode::TfIdf => {}
-        }
+        self.ngrams.bytes() + 4 * (self.weights.len() + self.columns.len())
     }
 }
 
@@ -104,18 +95,19 @@ fn tfidf_vectorizer(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let columns = columns.iter().map(|i| u32::try_from(*i)).collect::<Result<Vec<_>, _>>();
     let columns =
         columns.map_err(|_| OpError::bad("attribute `ngram_indexes` has a column that is no small number"))?;
-    let count = *greatest as usize + 1;
-    volume(&[count], size_of::<f32>())?;
-    let weights = attributes.floats("weights")?.unwrap_or_default().to_vec();
-    if !weights.is_empty() && (weights.len() != columns.len() || weights.len() < count) {
-        bad!("{} weights for {} n-grams and {count} columns", weights.len(), columns.len());
-    }
+    let width = *greatest as usize + 1;
+    volume(&[width], size_of::<f32>())?;
+    let weights = match attributes.floats("weights")?.unwrap_or_default() {
+        given if given.len() == columns.len() && mode != Mode::Tf => given.to_vec(),
+        given if given.is_empty() || given.len() == columns.len() => vec![1.0; columns.len()],
+        given => bad!("{} weights for {} n-grams", given.len(), columns.len()),
+    };
     let pool = match (attributes.texts("pool_strings")?, attributes.ints("pool_int64s")?) {
         (Some(texts), _) if !texts.is_empty() => Keys::Texts(texts),
         (_, Some(numbers)) if !numbers.is_empty() => Keys::Integers(numbers.to_vec()),
         _ => bad!("one of the attributes `pool_strings` and `pool_int64s` is needed"),
     };
-    let ngrams = Ngrams::new(&pool, starts, &columns, min..=max)?;
+    let ngrams = Ngrams::new(&pool, starts, columns.len(), min..=max)?;
     let distance = size("max_skip_count")?.saturating_add(1);
-    Ok(Box::new(TfIdfVectorizer { mode, lengths: (min, max), distance, ngrams, columns: count, weights }))
+    Ok(Box::new(TfIdfVectorizer { mode, lengths: (min, max), distance, ngrams, width, columns, weights }))
 }

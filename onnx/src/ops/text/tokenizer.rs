@@ -5,12 +5,14 @@ use crate::error::OpError;
 use crate::kernel::Build;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
+use crate::ops::ml::labels::admit_texts;
 use crate::ops::text::pattern::Longest;
 use crate::registry::MICROSOFT;
 use crate::registry::Operator;
 use crate::tensor::Shape;
 use crate::tensor::Tensor;
 use crate::tensor::show;
+use crate::tensor::volume;
 use crate::value::Values;
 use crate::value::one;
 
@@ -53,6 +55,7 @@ impl Kernel for Tokenizer {
         let most = rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = if most > 0 && self.mark { most + 2 } else { most };
         shape.push(width);
+        admit_texts(volume(&shape, 1)?, self.padding.len())?;
         let mut y = Tensor::zeros::<String>(&shape)?;
         if width > 0 {
             for (to, row) in y.slice_mut::<String>()?.chunks_exact_mut(width).zip(rows) {

@@ -1,7 +1,5 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
 
 use crate::graph::Graph;
 use crate::graph::Kind;
@@ -81,9 +79,7 @@ fn endless_loops_end() {
     let mut outer = body(Some(nested));
     outer.outputs[1].name = "unused".into();
     for body in [idle, body(None), outer] {
-        let start = Instant::now();
         let error = run(i64::MAX, body).unwrap_err();
         assert!(error.contains("did not end"), "{error}");
-        assert!(start.elapsed() < Duration::from_secs(20));
     }
 }

@@ -177,7 +177,7 @@ macro_rules! wholes {
         })*
     };
 }
-wholes!(i8, i16, i32, i64, u8, u16, u32, u64);
+wholes!(i64, u64);
 
 #[cfg(test)]
 mod tests {

@@ -58,7 +58,7 @@ impl Settings {
         })
     }
 
-    /// Attention with padding and bias, the queries being the last positions; gives `[batch, queries, width]`.
+    /// Attention with padding and bias, after `past` positions; gives `[batch, queries, width]`.
     fn attend<T: Real>(
         &self,
         q: &Heads<T>,
@@ -66,6 +66,7 @@ impl Settings {
         v: &Heads<T>,
         padding: Option<&Tensor>,
         bias: Option<&Tensor>,
+        past: usize,
     ) -> Result<Tensor, OpError> {
         let scores = [q.batch, q.heads, q.length, k.length];
         let filter = T::from_f64(f64::from(self.filter));
@@ -81,7 +82,8 @@ impl Settings {
             for (i, row) in scores.chunks_exact_mut(k.length.max(1)).enumerate() {
                 for (j, score) in row.iter_mut().enumerate() {
                     let hidden = padding.as_ref().is_some_and(|p| p.hides(b, i, j));
-                    if self.causal && j + q.length > i + k.length {
+                    // The last query sees everything, even where there are more keys than queries: as onnxruntime has it.
+                    if self.causal && i + 1 < q.length && j > i + past {
                         *score = lowest;
                     } else if hidden {
                         *score += filter;
@@ -96,7 +98,7 @@ impl Settings {
 }
 
 #[derive(Debug)]
-struct Attention {
+pub struct Attention {
     settings: Settings,
     sizes: Option<Vec<usize>>,
 }
@@ -108,18 +110,39 @@ impl Kernel for Attention {
 }
 
 impl Attention {
+    /// From the node's attributes.
+    ///
+    /// # Errors
+    /// If they break the specification.
+    pub fn read(build: &Build<'_>) -> Result<Attention, OpError> {
+        let sizes = match build.node.attributes.ints("qkv_hidden_sizes")? {
+            None => None,
+            Some(sizes) if sizes.len() == 3 && sizes.iter().all(|s| (0..=1 << 31).contains(s)) => {
+                Some(sizes.iter().map(|s| *s as usize).collect())
+            }
+            Some(_) => bad!("qkv_hidden_sizes is not three widths"),
+        };
+        Ok(Attention { settings: Settings::read(build)?, sizes })
+    }
+
+    /// Widths of queries, keys and values, all heads together.
+    pub fn widths(&self, width: usize) -> Result<Vec<usize>, OpError> {
+        let widths = self.sizes.clone().unwrap_or_else(|| vec![width / 3; 3]);
+        let heads = self.settings.heads;
+        if widths.iter().sum::<usize>() != width || widths.iter().any(|w| w % heads != 0) || widths[0] != widths[1] {
+            bad!("weights to {width} for {heads} heads");
+        }
+        Ok(widths)
+    }
+
     fn attend<T: Real>(&self, inputs: &Inputs<'_>) -> Result<Values, OpError> {
         let (x, w) = (inputs.tensor(0)?, inputs.tensor(1)?);
         let (&[batch, length, input], &[rows, width]) = (x.shape(), w.shape()) else {
             bad!("an input of {} axes and weights of {}", x.rank(), w.rank());
         };
-        let widths = match &self.sizes {
-            Some(sizes) => sizes.clone(),
-            None => vec![width / 3; 3],
-        };
-        let heads = self.settings.heads;
-        if rows != input || widths.iter().sum::<usize>() != width || widths.iter().any(|w| w % heads != 0) {
-            bad!("weights of {rows} to {width} for {input} inputs and {heads} heads");
+        let widths = self.widths(width)?;
+        if rows != input {
+            bad!("weights of {rows} to {width} for {input} inputs");
         }
         let mut all = vec![T::ZERO; volume(&[batch, length, width], size_of::<T>())?];
         if let Some(bias) = inputs.optional(2)? {
@@ -130,13 +153,29 @@ impl Attention {
             all.chunks_exact_mut(width.max(1)).for_each(|row| row.copy_from_slice(bias));
         }
         T::multiply(x.slice::<T>()?, w.slice::<T>()?, (input, width), &mut all);
+        let others = Others { mask: 3, past: 4, bias: 5 };
+        self.of_projected(inputs, &all, [batch, length, width], &widths, &others)
+    }
+
+    /// The rest, from queries, keys and values side by side: `all` is `[batch, length, widths]`.
+    pub fn of_projected<T: Real>(
+        &self,
+        inputs: &Inputs<'_>,
+        all: &[T],
+        [batch, length, width]: [usize; 3],
+        widths: &[usize],
+        others: &Others,
+    ) -> Result<Values, OpError> {
+        let heads = self.settings.heads;
         let part = |i: usize| {
             let from = widths[..i].iter().sum();
-            Heads::split(&all, [batch, length, heads, widths[i] / heads], width, from)
+            Heads::split(all, [batch, length, heads, widths[i] / heads], width, from)
         };
-        let (past_k, past_v) = past::<T>(inputs, 4)?;
+        let (past_k, past_v) = past::<T>(inputs, others.past)?;
+        let before = past_k.as_ref().map_or(0, |p| p.length);
         let (q, k, v) = (part(0), part(1).after(past_k)?, part(2).after(past_v)?);
-        let y = self.settings.attend(&q, &k, &v, inputs.optional(3)?, inputs.optional(5)?)?;
+        let y =
+            self.settings.attend(&q, &k, &v, inputs.optional(others.mask)?, inputs.optional(others.bias)?, before)?;
         if k.size != v.size {
             return Ok(smallvec![y.into()]);
         }
@@ -144,6 +183,13 @@ impl Attention {
         present.extend_from_slice(&v.values);
         Ok(smallvec![y.into(), Tensor::new(&[2, batch, heads, k.length, k.size], present)?.into()])
     }
+}
+
+/// Where the inputs are that are not projected.
+pub struct Others {
+    pub mask: usize,
+    pub past: usize,
+    pub bias: usize,
 }
 
 /// Keys and values of the positions before, stacked.
@@ -178,8 +224,10 @@ impl MultiHead {
             v.add(&bias[q_width + k_width..]);
         }
         let earlier = |i: usize| inputs.optional(i)?.map(|t| Heads::<T>::read(t, self.0.heads)).transpose();
-        let (k, v) = (k.after(earlier(6)?)?, v.after(earlier(7)?)?);
-        let y = self.0.attend(&q, &k, &v, inputs.optional(4)?, inputs.optional(5)?)?;
+        let past_k = earlier(6)?;
+        let before = past_k.as_ref().map_or(0, |p| p.length);
+        let (k, v) = (k.after(past_k)?, v.after(earlier(7)?)?);
+        let y = self.0.attend(&q, &k, &v, inputs.optional(4)?, inputs.optional(5)?, before)?;
         Ok(smallvec![y.into(), Value::from(k.tensor()?), Value::from(v.tensor()?)])
     }
 
@@ -225,14 +273,7 @@ impl MultiHead {
 }
 
 fn attention(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    let sizes = match build.node.attributes.ints("qkv_hidden_sizes")? {
-        None => None,
-        Some(sizes) if sizes.len() == 3 && sizes.iter().all(|s| (0..=1 << 31).contains(s)) => {
-            Some(sizes.iter().map(|s| *s as usize).collect())
-        }
-        Some(_) => bad!("qkv_hidden_sizes is not three widths"),
-    };
-    Ok(Box::new(Attention { settings: Settings::read(build)?, sizes }))
+    Ok(Box::new(Attention::read(build)?))
 }
 
 fn multi_head(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {

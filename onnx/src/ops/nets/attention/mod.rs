@@ -5,3 +5,4 @@ pub mod mask;
 pub mod microsoft;
 pub mod onnx;
 mod padding;
+pub mod quantized;
