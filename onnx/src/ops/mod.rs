@@ -15,13 +15,13 @@ use crate::registry::Operator;
 
 /// Every family. One line each, in alphabetical order.
 pub const FAMILIES: &[&[Operator]] = &[
-    dense::einsum::OPERATORS,
     control::branch::OPERATORS,
     control::optional::OPERATORS,
     control::repeat::OPERATORS,
     control::scan::OPERATORS,
     control::sequence::OPERATORS,
     control::sequence_map::OPERATORS,
+    dense::einsum::OPERATORS,
     dense::gemm::OPERATORS,
     dense::integer::OPERATORS,
     dense::matmul::OPERATORS,
