@@ -69,6 +69,9 @@ pub fn broadcast(a: &[usize], b: &[usize]) -> Option<Shape> {
 
 /// For each element of `to` in order, the number of the element of `from` that it is broadcast from.
 pub fn offsets(from: &[usize], to: &[usize]) -> Vec<usize> {
+    if to.contains(&0) {
+        return vec![];
+    }
     let mut all = vec![0];
     let mut stride = from.iter().product::<usize>();
     for (i, &len) in to.iter().enumerate() {
@@ -105,6 +108,9 @@ pub fn fits(c: &[usize], m: usize, n: usize) -> Result<(usize, usize), OpError> 
 /// If `order` does not name every axis once, or `from` is shorter than `shape` says.
 pub fn permuted<T: Clone>(from: &[T], shape: &[usize], order: &[usize]) -> (Vec<T>, Shape) {
     let to: Shape = order.iter().map(|axis| shape[*axis]).collect();
+    if from.is_empty() {
+        return (vec![], to);
+    }
     let mut strides = vec![1; shape.len()];
     for i in (1..shape.len()).rev() {
         strides[i - 1] = strides[i] * shape[i];
@@ -118,11 +124,11 @@ pub fn permuted<T: Clone>(from: &[T], shape: &[usize], order: &[usize]) -> (Vec<
 /// # Panics
 /// If they reach beyond `from`.
 pub fn strided<T: Clone>(from: &[T], shape: &[usize], strides: &[usize]) -> Vec<T> {
+    if shape.contains(&0) {
+        return vec![];
+    }
     let len = shape.iter().product();
     let mut out = Vec::with_capacity(len);
-    if len == 0 {
-        return out;
-    }
     let Some((&inner, outer)) = shape.split_last() else {
         return from[..1].to_vec();
     };

@@ -48,10 +48,12 @@ impl Weights {
         let columns = isa.columns();
         let full = n / columns * columns;
         let mut panels = Vec::with_capacity(k * (full + tail_columns(isa, n)));
-        for first in (0..full).step_by(columns) {
+        // without rows there is nothing to copy, however many columns are declared
+        let copied = if k == 0 { 0 } else { n };
+        for first in (0..full.min(copied)).step_by(columns) {
             pack(b, (k, n), transposed, (first, columns, columns), &mut panels);
         }
-        if full < n {
+        if full < copied {
             pack(b, (k, n), transposed, (full, n - full, tail_columns(isa, n)), &mut panels);
         }
         Weights { isa, k, n, depth: DEPTH, panels }

@@ -59,6 +59,9 @@ pub fn multiply<T: Number>(a: &[T], b: &[T], (k, n): (usize, usize), out: &mut [
 /// # Panics
 /// If `from` is shorter than that.
 pub fn transposed<T: Copy>(from: &[T], rows: usize, cols: usize) -> Vec<T> {
+    if rows == 0 || cols == 0 {
+        return vec![];
+    }
     let mut out = Vec::with_capacity(rows * cols);
     for j in 0..cols {
         out.extend((0..rows).map(|i| from[i * cols + j]));

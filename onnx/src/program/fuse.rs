@@ -169,3 +169,92 @@ fn activation(planned: &Planned) -> Option<Activation> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Graph;
+    use crate::graph::Node;
+    use crate::graph::Port;
+    use crate::program::Program;
+    use crate::program::State;
+    use crate::value::Value;
+
+    fn node(op_type: &str, inputs: &[&str], output: &str) -> Node {
+        let names = |all: &[&str]| all.iter().map(ToString::to_string).collect();
+        Node {
+            op_type: op_type.into(),
+            inputs: names(inputs),
+            outputs: names(&[output]),
+            version: 17,
+            ..Node::default()
+        }
+    }
+
+    /// Steps of a program of these nodes, and its outputs for two rows of two numbers.
+    fn run(nodes: &[Node], outputs: &[&str]) -> (Vec<String>, Vec<Vec<f32>>) {
+        let port = |name: &str| Port { name: name.into(), kind: Default::default() };
+        let tensor = |shape: &[usize], v: &[f32]| Arc::new(Tensor::new(shape, v.to_vec()).unwrap());
+        let constants = [
+            ("w", tensor(&[2, 3], &[1.0, 2.0, 3.0, -1.0, 0.5, 4.0])),
+            ("row", tensor(&[1, 3], &[0.5, -9.0, 1.0])),
+            ("column", tensor(&[2, 1], &[10.0, 20.0])),
+            ("one", tensor(&[], &[2.0])),
+        ];
+        let graph = Graph {
+            inputs: vec![port("x")],
+            outputs: outputs.iter().map(|name| port(name)).collect(),
+            nodes: nodes.to_vec(),
+            constants: constants.into_iter().map(|(name, t)| (name.to_string(), t)).collect(),
+            ..Graph::default()
+        };
+        let program = Program::compile_own(&graph, &graph.outputs).unwrap();
+        let x = Value::Tensor(tensor(&[2, 2], &[1.0, 2.0, -3.0, 0.25]));
+        let out = program.run(&mut State::default(), vec![x]).unwrap();
+        let values = out.iter().map(|v| v.tensor().unwrap().slice::<f32>().unwrap().to_vec()).collect();
+        (program.kernels().map(|(operator, _, _)| operator.to_string()).collect(), values)
+    }
+
+    #[test]
+    fn a_layer_becomes_one_step_with_the_same_numbers() {
+        let layer = [
+            node("MatMul", &["x", "w"], "product"),
+            node("Add", &["row", "product"], "sum"),
+            node("Relu", &["sum"], "y"),
+        ];
+        let (steps, fused) = run(&layer, &["y"]);
+        assert_eq!(steps, ["MatMul+Add+Relu"]);
+        assert_eq!(fused, [[0.0, 0.0, 12.0, 0.0, 0.0, 0.0]]);
+        let (steps, apart) = run(&layer, &["y", "sum", "product"]);
+        assert_eq!(steps, ["MatMul", "Add", "Relu"]);
+        assert_eq!(apart[0], fused[0]);
+        assert_eq!(apart[2], [-1.0, 3.0, 11.0, -3.25, -5.875, -8.0]);
+    }
+
+    #[test]
+    fn what_is_no_bias_stays_an_add() {
+        for (second, steps) in [("row", 1), ("one", 1), ("column", 2), ("product", 2)] {
+            let nodes = [node("MatMul", &["x", "w"], "product"), node("Add", &["product", second], "y")];
+            assert_eq!(run(&nodes, &["y"]).0.len(), steps, "{second}");
+        }
+    }
+
+    #[test]
+    fn layers_in_a_row_are_fused_each() {
+        let nodes = [
+            node("Gemm", &["x", "w", "row"], "first"),
+            node("Tanh", &["first"], "bent"),
+            node("MatMul", &["bent", "turned"], "second"),
+            node("Transpose", &["w"], "turned"),
+            node("Add", &["second", "one"], "sum"),
+            node("Sigmoid", &["sum"], "y"),
+        ];
+        let mut nodes = nodes.to_vec();
+        nodes.swap(2, 3);
+        let (steps, values) = run(&nodes, &["y"]);
+        assert_eq!(steps, ["Gemm+Tanh", "MatMul+Add+Sigmoid"]);
+        let bent = [-0.5f64, -6.0, 12.0].map(f64::tanh);
+        let sum = bent[0] + 2.0 * bent[1] + 3.0 * bent[2] + 2.0;
+        assert!((f64::from(values[0][0]) - 1.0 / (1.0 + (-sum).exp())).abs() < 1e-6);
+    }
+}

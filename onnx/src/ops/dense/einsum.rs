@@ -157,10 +157,10 @@ impl Einsum {
         let mut joined = operands.pop().ok_or_else(|| OpError::bad("no operands"))?;
         loop {
             let needed = |l: &Label| wanted.contains(l) || operands.iter().any(|o| o.labels.contains(l));
-            joined = joined.keep(&needed);
+            joined = joined.keep(&needed)?;
             let Some(next) = operands.pop() else { break };
             let later = |l: &Label| wanted.contains(l) || operands.iter().any(|o| o.labels.contains(l));
-            let next = next.keep(&|l: &Label| later(l) || joined.labels.contains(l));
+            let next = next.keep(&|l: &Label| later(l) || joined.labels.contains(l))?;
             joined = join(&joined, &next, &later, multiply)?;
         }
         let order: Vec<usize> = wanted.iter().filter_map(|l| joined.labels.iter().position(|x| x == l)).collect();
@@ -221,21 +221,22 @@ fn named<T: Number + Element>(
 
 impl<T: Number> Named<T> {
     /// Sums along the axes that nobody needs.
-    fn keep(self, needed: &impl Fn(&Label) -> bool) -> Named<T> {
+    fn keep(self, needed: &impl Fn(&Label) -> bool) -> Result<Named<T>, OpError> {
         let (kept, gone): (Vec<usize>, Vec<usize>) = (0..self.labels.len()).partition(|i| needed(&self.labels[*i]));
         if gone.is_empty() {
-            return self;
+            return Ok(self);
         }
         let order: Vec<usize> = kept.iter().chain(&gone).copied().collect();
         let (values, shape) = permuted(&self.values, &self.shape, &order);
-        let run: usize = shape[kept.len()..].iter().product();
+        let run = shape[kept.len()..].iter().fold(1usize, |n, d| n.saturating_mul(*d));
         let shape = shape[..kept.len()].to_vec();
+        let len = volume(&shape, size_of::<T>())?;
         let sum = |run: &[T]| run.iter().fold(T::default(), |sum, x| sum.plus(*x, T::ONE));
         let values = match run {
-            0 => vec![T::default(); shape.iter().product()],
+            0 => vec![T::default(); len],
             run => values.chunks_exact(run).map(sum).collect(),
         };
-        Named { values, labels: kept.into_iter().map(|i| self.labels[i]).collect(), shape }
+        Ok(Named { values, labels: kept.into_iter().map(|i| self.labels[i]).collect(), shape })
     }
 
     /// The values with their axes in the order of three groups of labels.
@@ -247,7 +248,7 @@ impl<T: Number> Named<T> {
 
     fn size(&self, labels: &[Label]) -> usize {
         let len = |l: &Label| self.labels.iter().position(|x| x == l).map_or(1, |i| self.shape[i]);
-        labels.iter().map(len).product()
+        labels.iter().map(len).fold(1, usize::saturating_mul)
     }
 }
 
@@ -269,7 +270,7 @@ fn join<T: Number>(
     let mut values = vec![T::default(); volume(&shape, size_of::<T>())?];
     let (m, k, n) = (a.size(&rows), a.size(&inner), b.size(&cols));
     let (left, right) = (a.arranged([&batch, &rows, &inner]), b.arranged([&batch, &inner, &cols]));
-    if m * n > 0 && k > 0 {
+    if !values.is_empty() && k > 0 {
         for (i, out) in values.chunks_exact_mut(m * n).enumerate() {
             multiply(&left[i * m * k..(i + 1) * m * k], &right[i * k * n..(i + 1) * k * n], (k, n), out);
         }

@@ -118,7 +118,7 @@ fn right(b: &Tensor, zero: Option<&Tensor>, transposed: bool) -> Result<Vec<i16>
         _ => bad!("a right side of shape {}", show(b.shape())),
     };
     let values = integers(b)?;
-    if k * n == 0 {
+    if values.is_empty() {
         return Ok(values);
     }
     let columns = values.len() / k;
@@ -142,8 +142,8 @@ fn right(b: &Tensor, zero: Option<&Tensor>, transposed: bool) -> Result<Vec<i16>
 
 /// Sums of products; they wrap round as everybody's do.
 fn sums(stack: &Stack, left: &[i16], right: &[i16]) -> Vec<i32> {
-    let Stack { m, k, n, shape, pairs } = stack;
-    let mut out = Vec::with_capacity(shape.iter().product());
+    let Stack { m, k, n, pairs, .. } = stack;
+    let mut out = vec![];
     for (i, j) in pairs {
         let (a, b) = (&left[i * m * k..(i + 1) * m * k], &right[j * k * n..(j + 1) * k * n]);
         for row in 0..*m {

@@ -8,6 +8,8 @@ pub mod matmul;
 pub mod qlinear;
 mod quant;
 pub mod quantize;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 

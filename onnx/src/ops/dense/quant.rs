@@ -9,6 +9,7 @@ use crate::tensor::Element;
 use crate::tensor::ElementType;
 use crate::tensor::Elements;
 use crate::tensor::Tensor;
+use crate::tensor::volume;
 use crate::unsupported;
 
 /// A whole number that floats are quantised to.
@@ -95,6 +96,18 @@ pub fn quantised(scaled: impl Iterator<Item = f32>, zero: &Tensor) -> Result<Ele
     }
 }
 
+/// Rounds numbers that have their zero point in them already to the type of `zero`.
+///
+/// # Errors
+/// If that is neither int8 nor uint8.
+pub fn saturated(with_zero: impl Iterator<Item = f32>, zero: &Tensor) -> Result<Elements, OpError> {
+    match zero.elements() {
+        Elements::I8(_) => Ok(Elements::I8(with_zero.map(|x| quantum(x, 0)).collect())),
+        Elements::U8(_) => Ok(Elements::U8(with_zero.map(|x| quantum(x, 0)).collect())),
+        _ => bad!("a zero point of type {}", zero.element_type()),
+    }
+}
+
 /// Scale and zero point that onnxruntime finds for floats which become uint8.
 pub fn dynamic(values: &[f32]) -> (f32, u8) {
     let low = values.iter().fold(0.0f32, |a, b| if *b < a { *b } else { a });
@@ -127,8 +140,7 @@ impl Grid {
     /// # Errors
     /// If the scales do not fit the tensor.
     pub fn new(shape: &[usize], scale: &[usize], axis: i64, block: usize) -> Result<Grid, OpError> {
-        let count: usize = scale.iter().product();
-        let len: usize = shape.iter().product();
+        let (count, len) = (volume(scale, 1)?, volume(shape, 1)?);
         if count == 1 && scale.len() <= 1 {
             return Ok(Grid { outer: 1, axis: 1, inner: len, sharing: Sharing::All });
         }
@@ -137,8 +149,9 @@ impl Grid {
             bad!("axis {axis} of a tensor of {rank} axes");
         }
         let at = axis.rem_euclid(rank) as usize;
-        let (outer, inner) = (shape[..at].iter().product(), shape[at + 1..].iter().product());
-        let grid = |sharing| Ok(Grid { outer, axis: shape[at], inner, sharing });
+        // nothing to go through if there are no elements, whatever the other axes say
+        let lens = if len == 0 { (0, 0) } else { (shape[..at].iter().product(), shape[at + 1..].iter().product()) };
+        let grid = |sharing| Ok(Grid { outer: lens.0, axis: shape[at], inner: lens.1, sharing });
         if block == 0 {
             if scale != [shape[at]] {
                 bad!("{count} scales for an axis of {}", shape[at]);
