@@ -68,7 +68,7 @@ impl ConvTranspose {
         if rank > 3 {
             unsupported!("{rank} spatial axes");
         }
-        if x[1] != w[0] || x[1] % self.groups != 0 {
+        if x[1] != w[0] || !x[1].is_multiple_of(self.groups) {
             bad!("{} channels and weights for {} in {} groups", x[1], w[0], self.groups);
         }
         let axes = (0..rank).map(|i| self.axis(rank, i, x[i + 2], w[i + 2])).collect::<Result<Vec<_>, _>>()?;
@@ -221,6 +221,6 @@ fn prepare(weights: &Arc<Tensor>, groups: usize) -> Option<Vec<f32>> {
     let weights = wide.as_ref().unwrap_or(weights);
     let Elements::F32(values) = weights.elements() else { return None };
     let channels = *weights.shape().first()?;
-    let fits = weights.rank() >= 3 && channels % groups == 0 && !values.is_empty();
+    let fits = weights.rank() >= 3 && channels.is_multiple_of(groups) && !values.is_empty();
     fits.then(|| pack(values, groups, channels / groups))
 }

@@ -78,7 +78,7 @@ impl Rotary {
         if part > layout.size || part != 2 * half || sin.len() != cos.len() {
             bad!("caches of {half} for heads of {} of which {part} are rotated", layout.size);
         }
-        let rows = if half == 0 { 0 } else { cos.len() / half };
+        let rows = cos.len().checked_div(half).unwrap_or(0);
         let ids = inputs.optional(ids)?.map(Tensor::to_i64s).transpose()?;
         for b in 0..layout.batch {
             for l in 0..layout.length {

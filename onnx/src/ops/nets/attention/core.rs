@@ -152,7 +152,7 @@ pub fn attend<T: Real>(
     mut mask: impl FnMut(usize, usize, &mut [T]) -> Result<(), OpError>,
 ) -> Result<Attended<T>, OpError> {
     let fits = k.batch == q.batch && v.batch == q.batch && k.size == q.size && v.length == k.length;
-    if !fits || k.heads != v.heads || k.heads == 0 || q.heads % k.heads != 0 {
+    if !fits || k.heads != v.heads || k.heads == 0 || !q.heads.is_multiple_of(k.heads) {
         bad!("queries {:?}, keys {:?} and values {:?}", q.shape(), k.shape(), v.shape());
     }
     let (shape, scores_shape) = ([q.batch, q.heads, q.length, v.size], [q.batch, q.heads, q.length, k.length]);
