@@ -87,10 +87,10 @@ impl ConvTranspose {
         let stride = Window::side(&window.strides, rank, i, 1)?;
         let dilation = Window::side(&window.dilations, rank, i, 1)?;
         let extra = Window::side(&self.output_padding, rank, i, 0)?;
-        let whole = (input.max(1) - 1) * stride + extra + (kernel - 1) * dilation + 1;
+        let whole = (input.max(1) - 1).saturating_mul(stride).saturating_add(extra + (kernel - 1) * dilation + 1);
         let wanted = match (&self.output_shape, window.padding) {
             (Some(_), _) => Some(Window::side(&self.output_shape, rank, i, 0)?),
-            (None, Padding::SameLower | Padding::SameUpper) => Some(whole.min(input * stride)),
+            (None, Padding::SameLower | Padding::SameUpper) => Some(whole.min(input.saturating_mul(stride))),
             (None, _) => None,
         };
         let (before, output) = match wanted {

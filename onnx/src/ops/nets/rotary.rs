@@ -71,6 +71,9 @@ impl Rotary {
         let (ids, cos, sin) = if self.microsoft { (1, 2, 3) } else { (3, 1, 2) };
         let shape = inputs.tensor(0)?.shape().to_vec();
         let mut values = inputs.take(0)?.into_vec::<T>()?;
+        if values.is_empty() {
+            return Ok(one(Tensor::new(&shape, values)?));
+        }
         let (cos_shape, cos, sin) = (inputs.tensor(cos)?.shape(), inputs.slice::<T>(cos)?, inputs.slice::<T>(sin)?);
         let half = cos_shape.last().copied().unwrap_or(0);
         let layout = self.layout(&shape, half)?;

@@ -245,7 +245,7 @@ impl MultiHead {
             let values = t.slice::<T>()?;
             let part = |p: usize| {
                 let mut out = Vec::with_capacity(values.len() / parts);
-                for b in 0..batch {
+                for b in 0..if values.is_empty() { 0 } else { batch } {
                     for h in 0..heads {
                         for l in 0..length {
                             let at = (((b * length + l) * heads + h) * parts + p) * size;
