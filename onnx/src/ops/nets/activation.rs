@@ -142,7 +142,7 @@ mod tests {
         for (activation, x, want) in table {
             let mut values = [x];
             activation.apply(&mut values);
-            assert!((values[0] - want as f64).abs() < 1e-6, "{activation:?} {x}: {values:?}");
+            assert!((values[0] - want).abs() < 1e-6, "{activation:?} {x}: {values:?}");
         }
     }
 }

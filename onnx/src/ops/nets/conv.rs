@@ -57,7 +57,7 @@ impl Plan {
         if x.len() < 3 || w.len() != x.len() {
             bad!("an input of {} axes and weights of {}", x.len(), w.len());
         }
-        if Some(x[1]) != w[1].checked_mul(groups) || w[0] % groups != 0 {
+        if Some(x[1]) != w[1].checked_mul(groups) || !w[0].is_multiple_of(groups) {
             bad!("{} channels and weights of {} to {} in {groups} groups", x[1], w[1], w[0]);
         }
         let axes = window.place(&x[2..], &w[2..])?;

@@ -68,7 +68,7 @@ impl ConvTranspose {
         if rank > 3 {
             unsupported!("{rank} spatial axes");
         }
-        if x[1] != w[0] || x[1] % self.groups != 0 {
+        if x[1] != w[0] || !x[1].is_multiple_of(self.groups) {
             bad!("{} channels and weights for {} in {} groups", x[1], w[0], self.groups);
         }
         let axes = (0..rank).map(|i| self.axis(rank, i, x[i + 2], w[i + 2])).collect::<Result<Vec<_>, _>>()?;
@@ -87,10 +87,10 @@ impl ConvTranspose {
         let stride = Window::side(&window.strides, rank, i, 1)?;
         let dilation = Window::side(&window.dilations, rank, i, 1)?;
         let extra = Window::side(&self.output_padding, rank, i, 0)?;
-        let whole = (input.max(1) - 1) * stride + extra + (kernel - 1) * dilation + 1;
+        let whole = (input.max(1) - 1).saturating_mul(stride).saturating_add(extra + (kernel - 1) * dilation + 1);
         let wanted = match (&self.output_shape, window.padding) {
             (Some(_), _) => Some(Window::side(&self.output_shape, rank, i, 0)?),
-            (None, Padding::SameLower | Padding::SameUpper) => Some(whole.min(input * stride)),
+            (None, Padding::SameLower | Padding::SameUpper) => Some(whole.min(input.saturating_mul(stride))),
             (None, _) => None,
         };
         let (before, output) = match wanted {
@@ -221,6 +221,6 @@ fn prepare(weights: &Arc<Tensor>, groups: usize) -> Option<Vec<f32>> {
     let weights = wide.as_ref().unwrap_or(weights);
     let Elements::F32(values) = weights.elements() else { return None };
     let channels = *weights.shape().first()?;
-    let fits = weights.rank() >= 3 && channels % groups == 0 && !values.is_empty();
+    let fits = weights.rank() >= 3 && channels.is_multiple_of(groups) && !values.is_empty();
     fits.then(|| pack(values, groups, channels / groups))
 }

@@ -55,7 +55,7 @@ impl Kernel for Embed {
 }
 
 /// The row of a table of embeddings that an id names.
-fn row<'a>(table: &'a [f32], width: usize, id: i64) -> Result<&'a [f32], OpError> {
+fn row(table: &[f32], width: usize, id: i64) -> Result<&[f32], OpError> {
     let at = usize::try_from(id).ok().and_then(|id| id.checked_mul(width));
     let row = at.and_then(|at| table.get(at..at.checked_add(width)?));
     row.ok_or_else(|| OpError::bad("an id outside its table"))

@@ -63,6 +63,20 @@ impl Transform {
     }
 }
 
+/// Refuses lengths that take forever: long ones with a large prime factor.
+fn affordable(n: usize) -> Result<(), OpError> {
+    let (mut rest, mut largest) = (n.max(1), 1);
+    for factor in (2..).take_while(|f| f * f <= n) {
+        while rest.is_multiple_of(factor) {
+            (rest, largest) = (rest / factor, factor);
+        }
+    }
+    match n.saturating_mul(largest.max(rest)) {
+        0..=0xffff_ffff => Ok(()),
+        _ => Err(OpError::unsupported(format!("a transform of length {n}, which has a large prime factor"))),
+    }
+}
+
 #[derive(Debug)]
 struct Dft {
     inverse: bool,
@@ -102,6 +116,7 @@ impl Dft {
         shape[rank - 1] = if back { 1 } else { 2 };
         let mut out = vec![T::ZERO; volume(&shape, 16)?];
         volume(&[n], 64)?;
+        affordable(n)?;
         if out.is_empty() || x.is_empty() || n == 0 {
             return Ok(one(Tensor::new(&shape, out)?));
         }
@@ -178,6 +193,7 @@ impl Stft {
             bad!("frames of {frame} in a signal of {length}");
         }
         let (frames, bins) = (1 + (length - frame) / step, if self.onesided { frame / 2 + 1 } else { frame });
+        affordable(frame)?;
         let shape = [batch, frames, bins, 2];
         let mut out = Vec::with_capacity(volume(&shape, size_of::<T>())?);
         let (xs, transform) = (x.slice::<T>()?, Transform::new(frame, false));

@@ -61,12 +61,12 @@ impl GridSample {
         let mut shape = x.shape()[..2].to_vec();
         shape.extend_from_slice(&grid.shape()[1..=rank]);
         let mut out = vec![T::ZERO; volume(&shape, size_of::<T>())?];
-        let (channels, size) = (shape[1], x.shape()[2..].iter().product::<usize>());
-        let points: usize = shape[2..].iter().product();
-        let (xs, grid) = (x.slice::<T>()?, grid.slice::<T>()?);
         if out.is_empty() {
             return Ok(one(Tensor::new(&shape, out)?));
         }
+        let (channels, size) = (shape[1], x.shape()[2..].iter().product::<usize>());
+        let points: usize = shape[2..].iter().product();
+        let (xs, grid) = (x.slice::<T>()?, grid.slice::<T>()?);
         for (at, point) in grid.chunks_exact(rank).enumerate() {
             let (n, p) = (at / points, at % points);
             // The grid names the last axis first.
@@ -199,6 +199,9 @@ impl AffineGrid {
         shape.extend_from_slice(&sides[2..]);
         shape.push(rank);
         let mut out = Vec::with_capacity(volume(&shape, size_of::<T>())?);
+        if out.capacity() == 0 {
+            return Ok(one(Tensor::new(&shape, out)?));
+        }
         let axes: Vec<Vec<T>> = sides[2..].iter().map(|n| self.axis(*n)).collect();
         let points: usize = sides[2..].iter().product();
         for theta in theta.slice::<T>()?.chunks_exact(rank * (rank + 1)) {

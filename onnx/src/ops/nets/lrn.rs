@@ -37,6 +37,9 @@ impl Lrn {
             bad!("an input of {} axes", x.rank());
         }
         let mut out = x.slice::<T>()?.to_vec();
+        if out.is_empty() {
+            return Ok(one(Tensor::new(x.shape(), out)?));
+        }
         let (channels, size) = (x.shape()[1], x.shape()[2..].iter().product::<usize>());
         let (before, after) = ((self.size - 1) / 2, self.size / 2);
         let t = |v: f32| T::from_f64(f64::from(v));

@@ -49,7 +49,7 @@ impl Plan {
         let mut shape = Shape::from_slice(&x[..2]);
         shape.extend(axes.iter().map(|a| a.output));
         volume(&shape, size)?;
-        Ok(Plan { channels: x[0] * x[1], axes: three(&axes), shape })
+        Ok(Plan { channels: x[0].saturating_mul(x[1]), axes: three(&axes), shape })
     }
 
     fn input(&self) -> usize {
@@ -88,7 +88,8 @@ impl Plan {
 }
 
 fn fold_row<T: Copy, A: Copy>(wide: &Axis, source: &[T], row: &mut [A], step: &impl Fn(A, T) -> A) {
-    for tap in 0..wide.kernel {
+    // Taps that never leave the padding are not visited: a kernel may be much longer than the row.
+    for tap in wide.taps(wide.output - 1).0..wide.taps(0).1 {
         let (from, to) = wide.inside(tap);
         if from == to {
             continue;
@@ -139,9 +140,10 @@ impl MaxPool {
         for base in (0..plan.channels).map(|c| c * plan.input()) {
             for (od, oh, ow) in positions(&plan.axes) {
                 let mut best = (lowest, -1i64);
-                for z in (0..deep.kernel).filter_map(|k| deep.at(od, k)) {
-                    for y in (0..high.kernel).filter_map(|k| high.at(oh, k)) {
-                        for x_at in (0..wide.kernel).filter_map(|k| wide.at(ow, k)) {
+                let (d, h, w) = (deep.taps(od), high.taps(oh), wide.taps(ow));
+                for z in (d.0..d.1).filter_map(|k| deep.at(od, k)) {
+                    for y in (h.0..h.1).filter_map(|k| high.at(oh, k)) {
+                        for x_at in (w.0..w.1).filter_map(|k| wide.at(ow, k)) {
                             let value = x[base + (z * high.input + y) * wide.input + x_at];
                             if value > best.0 || best.1 < 0 {
                                 best = (value, (base + self.index(&plan.axes, [z, y, x_at])) as i64);

@@ -40,17 +40,17 @@ impl Global {
         }
         let mut shape = Shape::from_slice(&x.shape()[..2]);
         shape.resize(x.rank(), 1);
+        if x.is_empty() {
+            return Ok(one(Tensor::full(&shape, T::ZERO)?));
+        }
         let size: usize = x.shape()[2..].iter().product();
-        let channels = x.slice::<T>()?.chunks_exact(size.max(1));
-        let out: Vec<T> = match (size, self) {
-            (0, _) => return Ok(one(Tensor::full(&shape, T::ZERO)?)),
-            (_, Global::Average) => channels.map(|c| sum(c.iter().copied()) / T::from_usize(size)).collect(),
-            (_, Global::Max) => {
-                channels.map(|c| c.iter().fold(T::LOWEST, |m, v| if m > *v { m } else { *v })).collect()
-            }
-            (_, Global::Lp(1)) => channels.map(|c| sum(c.iter().map(|v| v.abs()))).collect(),
-            (_, Global::Lp(2)) => channels.map(|c| sum(c.iter().map(|v| *v * *v)).sqrt()).collect(),
-            (_, Global::Lp(p)) => {
+        let channels = x.slice::<T>()?.chunks_exact(size);
+        let out: Vec<T> = match self {
+            Global::Average => channels.map(|c| sum(c.iter().copied()) / T::from_usize(size)).collect(),
+            Global::Max => channels.map(|c| c.iter().fold(T::LOWEST, |m, v| if m > *v { m } else { *v })).collect(),
+            Global::Lp(1) => channels.map(|c| sum(c.iter().map(|v| v.abs()))).collect(),
+            Global::Lp(2) => channels.map(|c| sum(c.iter().map(|v| *v * *v)).sqrt()).collect(),
+            Global::Lp(p) => {
                 let p = T::from_f64(*p as f64);
                 channels.map(|c| sum(c.iter().map(|v| v.abs().powf(p))).powf(T::ONE / p)).collect()
             }

@@ -39,7 +39,8 @@ impl Scalar for f32 {
     type Right = dense::Weights;
 
     fn prepare(b: &[f32], k: usize, n: usize, transposed: bool) -> dense::Weights {
-        dense::Weights::new(b, k, n, transposed)
+        // Without depth there is nothing to transpose, which the panels do not expect.
+        dense::Weights::new(b, k, n, transposed && k > 0)
     }
 
     fn multiply_by(a: &[f32], right: &dense::Weights, out: &mut [f32]) {

@@ -71,6 +71,9 @@ impl Rotary {
         let (ids, cos, sin) = if self.microsoft { (1, 2, 3) } else { (3, 1, 2) };
         let shape = inputs.tensor(0)?.shape().to_vec();
         let mut values = inputs.take(0)?.into_vec::<T>()?;
+        if values.is_empty() {
+            return Ok(one(Tensor::new(&shape, values)?));
+        }
         let (cos_shape, cos, sin) = (inputs.tensor(cos)?.shape(), inputs.slice::<T>(cos)?, inputs.slice::<T>(sin)?);
         let half = cos_shape.last().copied().unwrap_or(0);
         let layout = self.layout(&shape, half)?;
@@ -78,7 +81,7 @@ impl Rotary {
         if part > layout.size || part != 2 * half || sin.len() != cos.len() {
             bad!("caches of {half} for heads of {} of which {part} are rotated", layout.size);
         }
-        let rows = if half == 0 { 0 } else { cos.len() / half };
+        let rows = cos.len().checked_div(half).unwrap_or(0);
         let ids = inputs.optional(ids)?.map(Tensor::to_i64s).transpose()?;
         for b in 0..layout.batch {
             for l in 0..layout.length {

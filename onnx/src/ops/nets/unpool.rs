@@ -37,7 +37,9 @@ impl MaxUnpool {
         let mut shape = Shape::from_slice(&x[..2]);
         for i in 0..rank {
             let (before, after) = self.0.given(rank, i)?;
-            let whole = (x[i + 2].max(1) - 1) * Window::side(&self.0.strides, rank, i, 1)? + kernel[i];
+            let whole = (x[i + 2].max(1) - 1)
+                .saturating_mul(Window::side(&self.0.strides, rank, i, 1)?)
+                .saturating_add(kernel[i]);
             let Some(side) = whole.checked_sub(before + after) else { bad!("more padding than elements") };
             shape.push(side);
         }

@@ -34,8 +34,9 @@ impl<T: Real> Heads<T> {
 
     /// From rows of `stride` values, one a batch item and position, of which the heads start at `from`.
     pub fn split(values: &[T], [batch, length, heads, size]: [usize; 4], stride: usize, from: usize) -> Heads<T> {
-        let mut out = Vec::with_capacity(batch * heads * length * size);
-        for b in 0..batch {
+        let mut out = vec![];
+        // Axes of an empty tensor may be as long as they like.
+        for b in 0..if values.is_empty() || size == 0 { 0 } else { batch } {
             for h in 0..heads {
                 for l in 0..length {
                     out.extend_from_slice(&values[(b * length + l) * stride + from + h * size..][..size]);
@@ -48,7 +49,7 @@ impl<T: Real> Heads<T> {
     /// `[batch, length, heads * size]`.
     pub fn merged(&self) -> Vec<T> {
         let mut out = Vec::with_capacity(self.values.len());
-        for b in 0..self.batch {
+        for b in 0..if self.values.is_empty() { 0 } else { self.batch } {
             for l in 0..self.length {
                 for h in 0..self.heads {
                     out.extend_from_slice(self.row(b, h, l));
@@ -96,7 +97,7 @@ impl<T: Real> Heads<T> {
         let length = past.length + self.length;
         volume(&[self.batch, self.heads, length, self.size], size_of::<T>())?;
         let mut values = Vec::with_capacity(past.values.len() + self.values.len());
-        for b in 0..self.batch {
+        for b in 0..if values.capacity() == 0 { 0 } else { self.batch } {
             for h in 0..self.heads {
                 values.extend_from_slice(past.head(b, h));
                 values.extend_from_slice(self.head(b, h));
@@ -152,7 +153,7 @@ pub fn attend<T: Real>(
     mut mask: impl FnMut(usize, usize, &mut [T]) -> Result<(), OpError>,
 ) -> Result<Attended<T>, OpError> {
     let fits = k.batch == q.batch && v.batch == q.batch && k.size == q.size && v.length == k.length;
-    if !fits || k.heads != v.heads || k.heads == 0 || q.heads % k.heads != 0 {
+    if !fits || k.heads != v.heads || k.heads == 0 || !q.heads.is_multiple_of(k.heads) {
         bad!("queries {:?}, keys {:?} and values {:?}", q.shape(), k.shape(), v.shape());
     }
     let (shape, scores_shape) = ([q.batch, q.heads, q.length, v.size], [q.batch, q.heads, q.length, k.length]);
@@ -162,7 +163,7 @@ pub fn attend<T: Real>(
     let scale = T::from_f64(scoring.scale);
     let shared = q.heads / k.heads;
     let mut scores = vec![];
-    for b in 0..q.batch {
+    for b in 0..if out.is_empty() && all_scores == 0 { 0 } else { q.batch } {
         for h in 0..q.heads {
             let queries: Vec<T> = q.head(b, h).iter().map(|x| *x * scale).collect();
             let keys = T::prepare(k.head(b, h / shared), k.size, k.length, true);

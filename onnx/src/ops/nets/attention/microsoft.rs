@@ -192,8 +192,11 @@ pub struct Others {
     pub bias: usize,
 }
 
+/// Keys and values, where there are any.
+type Stacked<T> = (Option<Heads<T>>, Option<Heads<T>>);
+
 /// Keys and values of the positions before, stacked.
-fn past<T: Real>(inputs: &Inputs<'_>, i: usize) -> Result<(Option<Heads<T>>, Option<Heads<T>>), OpError> {
+fn past<T: Real>(inputs: &Inputs<'_>, i: usize) -> Result<Stacked<T>, OpError> {
     let Some(past) = inputs.optional(i)? else { return Ok((None, None)) };
     let &[2, batch, heads, length, size] = past.shape() else { bad!("a past of {:?}", past.shape()) };
     let (k, v) = past.slice::<T>()?.split_at(past.len() / 2);
@@ -212,7 +215,7 @@ impl Kernel for MultiHead {
 
 impl MultiHead {
     fn attend<T: Real>(&self, inputs: &Inputs<'_>) -> Result<Values, OpError> {
-        let (mut q, mut k, mut v) = self.heads::<T>(inputs)?;
+        let [mut q, mut k, mut v] = self.heads::<T>(inputs)?;
         if let Some(bias) = inputs.optional(3)? {
             let bias = bias.slice::<T>()?;
             let (q_width, k_width) = (q.heads * q.size, k.heads * k.size);
@@ -232,7 +235,7 @@ impl MultiHead {
     }
 
     /// Queries, keys and values, apart or packed.
-    fn heads<T: Real>(&self, inputs: &Inputs<'_>) -> Result<(Heads<T>, Heads<T>, Heads<T>), OpError> {
+    fn heads<T: Real>(&self, inputs: &Inputs<'_>) -> Result<[Heads<T>; 3], OpError> {
         let query = inputs.tensor(0)?;
         let packed = |t: &Tensor, parts: usize| -> Result<Vec<Heads<T>>, OpError> {
             let &[batch, length, heads, n, size] = t.shape() else { bad!("{} axes for packed heads", t.rank()) };
@@ -242,7 +245,7 @@ impl MultiHead {
             let values = t.slice::<T>()?;
             let part = |p: usize| {
                 let mut out = Vec::with_capacity(values.len() / parts);
-                for b in 0..batch {
+                for b in 0..if values.is_empty() { 0 } else { batch } {
                     for h in 0..heads {
                         for l in 0..length {
                             let at = (((b * length + l) * heads + h) * parts + p) * size;
@@ -266,7 +269,7 @@ impl MultiHead {
             }
         };
         match (parts.pop(), parts.pop(), parts.pop()) {
-            (Some(v), Some(k), Some(q)) if q.heads == self.0.heads => Ok((q, k, v)),
+            (Some(v), Some(k), Some(q)) if q.heads == self.0.heads => Ok([q, k, v]),
             _ => bad!("the queries do not have {} heads", self.0.heads),
         }
     }

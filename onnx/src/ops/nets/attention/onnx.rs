@@ -72,7 +72,9 @@ impl Attention {
                 (None, Some(length)) => length.saturating_sub(q.length as i64),
                 (None, None) => 0,
             };
-            self.hide(shift, length, k.length, scores);
+            // A single query after a past sees all keys, even if several are new: as onnxruntime has it.
+            let causal = self.causal && !(before.is_some() && q.length == 1);
+            self.hide(causal, shift, length, k.length, scores);
             Ok(())
         })?;
         let y = if flat {
@@ -86,13 +88,13 @@ impl Attention {
     }
 
     /// Hides the keys that no query may see: the padding, what comes after it, what is outside its window.
-    fn hide<T: Real>(&self, shift: i64, length: Option<i64>, keys: usize, scores: &mut [T]) {
-        if !self.causal && length.is_none() && self.left.is_none() && self.right.is_none() {
+    fn hide<T: Real>(&self, causal: bool, shift: i64, length: Option<i64>, keys: usize, scores: &mut [T]) {
+        if !causal && length.is_none() && self.left.is_none() && self.right.is_none() {
             return;
         }
         for (i, row) in scores.chunks_exact_mut(keys.max(1)).enumerate() {
             let own = (i as i64).saturating_add(shift);
-            let last = match (self.causal, self.right) {
+            let last = match (causal, self.right) {
                 (true, _) => Some(own),
                 (false, right) => right.map(|r| own.saturating_add(r)),
             };
