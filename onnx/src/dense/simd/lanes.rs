@@ -14,7 +14,6 @@ pub trait Lanes: Copy {
     /// `self * by + to`, rounded once where the processor can.
     unsafe fn mul_add(self, by: Self, to: Self) -> Self;
     unsafe fn mul(self, by: Self) -> Self;
-    unsafe fn add(self, to: Self) -> Self;
     /// The larger of 0 and `self`; NaN and -0 stay.
     unsafe fn relu(self) -> Self;
 }
@@ -61,11 +60,6 @@ impl Lanes for Four {
     }
 
     #[inline(always)]
-    unsafe fn add(self, to: Self) -> Self {
-        Four(std::array::from_fn(|i| self.0[i] + to.0[i]))
-    }
-
-    #[inline(always)]
     unsafe fn relu(self) -> Self {
         Four(self.0.map(|x| if x < 0.0 { 0.0 } else { x }))
     }
@@ -74,7 +68,7 @@ impl Lanes for Four {
 #[cfg(target_arch = "x86_64")]
 macro_rules! x86 {
     ($name:ident, $register:ident, $len:literal, $splat:ident, $load:ident, $store:ident, $fma:ident, $mul:ident,
-     $add:ident, $max:ident, $zero:ident) => {
+     $max:ident, $zero:ident) => {
         #[derive(Clone, Copy)]
         pub struct $name(std::arch::x86_64::$register);
 
@@ -114,12 +108,6 @@ macro_rules! x86 {
             }
 
             #[inline(always)]
-            unsafe fn add(self, to: Self) -> Self {
-                // SAFETY: see the implementation
-                $name(unsafe { std::arch::x86_64::$add(self.0, to.0) })
-            }
-
-            #[inline(always)]
             unsafe fn relu(self) -> Self {
                 // SAFETY: see the implementation; `max` returns its second operand for NaN and for equal ones
                 $name(unsafe { std::arch::x86_64::$max(std::arch::x86_64::$zero(), self.0) })
@@ -138,7 +126,6 @@ x86!(
     _mm256_storeu_ps,
     _mm256_fmadd_ps,
     _mm256_mul_ps,
-    _mm256_add_ps,
     _mm256_max_ps,
     _mm256_setzero_ps
 );
@@ -153,7 +140,6 @@ x86!(
     _mm512_storeu_ps,
     _mm512_fmadd_ps,
     _mm512_mul_ps,
-    _mm512_add_ps,
     _mm512_max_ps,
     _mm512_setzero_ps
 );

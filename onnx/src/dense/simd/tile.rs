@@ -69,10 +69,12 @@ pub unsafe fn tile<V: Lanes, const R: usize, const P: usize, const H: usize>(at:
             for p in 0..P {
                 for h in 0..H {
                     let column = (p * H + h) * V::LEN;
-                    let mut sum = sums[r][p][h].mul(alpha);
-                    if !at.add.is_null() {
-                        sum = sum.add(V::load(at.add.add(r * at.ld_add + column)));
-                    }
+                    // fused, as onnxruntime scales what it adds
+                    let mut sum = if at.add.is_null() {
+                        sums[r][p][h].mul(alpha)
+                    } else {
+                        sums[r][p][h].mul_add(alpha, V::load(at.add.add(r * at.ld_add + column)))
+                    };
                     if at.relu {
                         sum = sum.relu();
                     }
@@ -93,10 +95,12 @@ unsafe fn narrow(at: &Place, sums: *const f32, rows: usize, width: usize, cols: 
         for j in 0..cols {
             // SAFETY: the caller vouches for `rows` rows of `cols`
             unsafe {
-                let mut sum = *sums.add(r * width + j) * at.alpha;
-                if !at.add.is_null() {
-                    sum += *at.add.add(r * at.ld_add + j);
-                }
+                let mut sum = *sums.add(r * width + j);
+                sum = match (at.add.is_null(), at.alpha == 1.0) {
+                    (true, _) => sum * at.alpha,
+                    (false, true) => sum + *at.add.add(r * at.ld_add + j),
+                    (false, false) => sum.mul_add(at.alpha, *at.add.add(r * at.ld_add + j)),
+                };
                 if at.relu && sum < 0.0 {
                     sum = 0.0;
                 }

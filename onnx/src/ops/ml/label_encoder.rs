@@ -14,6 +14,7 @@ use crate::ops::ml::lookup::Duplicates;
 use crate::ops::ml::lookup::Lookup;
 use crate::registry::ML;
 use crate::registry::Operator;
+use crate::tensor::Element;
 use crate::tensor::Elements;
 use crate::tensor::Tensor;
 use crate::value::Values;
@@ -35,11 +36,8 @@ impl Kernel for LabelEncoder {
         let x = inputs.tensor(0)?;
         let default = self.values.len() - 1;
         admit_texts(x.len(), self.longest)?;
-        let y = each_type!(&self.values, values => {
-            let found = self.keys.map(x.elements(), |i| values[i.unwrap_or(default)].clone())?;
-            Tensor::new(x.shape(), found)?
-        });
-        Ok(one(y))
+        let found = each_type!(&self.values, values => self.found(x, values, default)?);
+        Ok(one(Tensor::from_elements(x.shape(), found)?))
     }
 
     fn parameters(&self) -> usize {
@@ -48,6 +46,12 @@ impl Kernel for LabelEncoder {
 
     fn bytes(&self) -> usize {
         self.keys.bytes() + self.values.len() * self.values.element_type().size()
+    }
+}
+
+impl LabelEncoder {
+    fn found<T: Element>(&self, x: &Tensor, values: &[T], default: usize) -> Result<Elements, OpError> {
+        Ok(T::wrap(self.keys.map(x.elements(), |i| values[i.unwrap_or(default)].clone())?))
     }
 }
 

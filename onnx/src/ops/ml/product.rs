@@ -24,7 +24,7 @@ impl Product {
     /// # Errors
     /// If it does not consist of that many rows of one length, or is too large.
     pub fn new(weights: &[f32], outputs: usize) -> Result<Product, OpError> {
-        if outputs == 0 || weights.is_empty() || weights.len() % outputs != 0 {
+        if outputs == 0 || weights.is_empty() || !weights.len().is_multiple_of(outputs) {
             return Err(OpError::bad(format!("{} weights cannot make {outputs} rows of one length", weights.len())));
         }
         let columns = weights.len() / outputs;

@@ -65,7 +65,7 @@ impl Vectors {
     /// If the numbers do not make up vectors of one length, or the kernel is not known.
     pub fn read(attributes: &Attributes, count: usize) -> Result<Vectors, OpError> {
         let all = attributes.floats("support_vectors")?.unwrap_or_default();
-        if count == 0 || all.is_empty() || all.len() % count != 0 {
+        if count == 0 || all.is_empty() || !all.len().is_multiple_of(count) {
             bad!("{} numbers cannot make {count} support vectors", all.len());
         }
         let (nearness, columns) = (Nearness::read(attributes)?, all.len() / count);

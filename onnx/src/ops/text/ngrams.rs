@@ -44,7 +44,7 @@ impl Ngrams {
             let length = i + 1;
             let end = starts.get(length).map_or(Ok(ids.len()), |end| usize::try_from(*end)).unwrap_or(usize::MAX);
             let part = usize::try_from(*start).ok().and_then(|start| ids.get(start..end));
-            let Some(part) = part.filter(|part| part.len() % length == 0) else {
+            let Some(part) = part.filter(|part| part.len().is_multiple_of(length)) else {
                 bad!("attribute `ngram_counts` does not cut the pool into whole {length}-grams");
             };
             for ngram in part.chunks_exact(length) {

@@ -25,7 +25,7 @@ const MARKS: [&str; 2] = ["\u{2}", "\u{3}"];
 enum Cut {
     Letters,
     /// What matches is a token.
-    Tokens(Longest),
+    Tokens(Box<Longest>),
     /// What matches lies between tokens; one separator after the other.
     Separators(Vec<Longest>),
 }
@@ -148,7 +148,7 @@ fn tokenizer(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
         ([], "") => bad!("one of the attributes `separators` and `tokenexp` is needed"),
         ([], ".") => Cut::Letters,
         ([only], _) if only.is_empty() => Cut::Letters,
-        ([], expression) => Cut::Tokens(Longest::new(expression)?),
+        ([], expression) => Cut::Tokens(Box::new(Longest::new(expression)?)),
         (all, _) => Cut::Separators(all.iter().map(|s| Longest::new(s)).collect::<Result<_, _>>()?),
     };
     if matches!(cut, Cut::Letters) && letters > 1 {
