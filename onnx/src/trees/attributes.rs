@@ -139,7 +139,13 @@ impl<T: Real> Attributes<T> {
             // a leaf without a weight is worth its threshold
             let values = nodes.iter().zip(&self.values).filter(|(n, _)| n.is_leaf());
             let values = values.map(|(_, v)| Entry { output: 0, weight: *v });
-            owned = alone.into_iter().zip(values).map(|(own, other)| own.unwrap_or(other)).enumerate().map(|(k, e)| (k as u32, e)).collect();
+            owned = alone
+                .into_iter()
+                .zip(values)
+                .map(|(own, other)| own.unwrap_or(other))
+                .enumerate()
+                .map(|(k, e)| (k as u32, e))
+                .collect();
         }
         let (owners, entries): (Vec<u32>, Vec<Entry<T>>) = owned.into_iter().unzip();
         let count = nodes.iter().filter(|n| n.is_leaf()).count();

@@ -128,8 +128,7 @@ fn search<T: Real>(ranges: &[(T, T)], targets: [u32; 3], feature: u32, out: &mut
     if ranges.last().is_none_or(|r| r.1 != T::INFINITY) {
         pieces.push((T::INFINITY, outside));
     }
-    let branch =
-        |threshold, nan_left, left, right| Cut { threshold, feature, nan_left, left, right, leaf: BRANCH };
+    let branch = |threshold, nan_left, left, right| Cut { threshold, feature, nan_left, left, right, leaf: BRANCH };
     let (first, last) = (pieces[0].1, pieces[pieces.len() - 1].1);
     if pieces.len() == 1 {
         return branch(T::INFINITY, false, first, nan);

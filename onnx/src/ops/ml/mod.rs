@@ -1,9 +1,5 @@
 //! Operators of `ai.onnx.ml`.
 
-pub mod tree_ensemble;
-pub mod tree_ensemble_classifier;
-pub mod tree_ensemble_regressor;
-pub mod tree_parts;
 pub mod array_feature_extractor;
 pub mod binarizer;
 pub mod cast_map;
@@ -26,4 +22,8 @@ pub mod scaler;
 pub mod svm;
 pub mod svm_classifier;
 pub mod svm_regressor;
+pub mod tree_ensemble;
+pub mod tree_ensemble_classifier;
+pub mod tree_ensemble_regressor;
+pub mod tree_parts;
 pub mod zip_map;
