@@ -150,7 +150,7 @@ fn sums_are_added_in_the_order_of_the_trees() {
 fn large_trees_and_many_features_are_laid_out_in_large_cells() {
     let mut r = Random(11);
     // more than 65,536 nodes in one tree, and a feature beyond 65,536
-    let deep = Look { trees: 1, depth: 40, features: 5, outputs: 1, pool: 300, modes: 4 };
+    let deep = Look { trees: 1, depth: 24, features: 5, outputs: 1, pool: 300, modes: 4 };
     let mut large = (0..50).map(|_| random::<f32>(&mut r, deep)).find(|a| a.tree_ids.len() > 70_000).unwrap();
     large.features[0] = 90_000;
     let forest = Forest::new(large.read().unwrap(), Aggregate::Sum, false);
