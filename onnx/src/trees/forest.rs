@@ -44,12 +44,19 @@ pub enum Path {
     Blocks,
 }
 
+impl Path {
+    /// Fastest last.
+    pub const ALL: [Path; 4] = [Path::Naive, Path::Wide, Path::Narrow, Path::Blocks];
+}
+
 /// The layouts of an ensemble.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Layouts<T: Real> {
     narrow: Option<Flat<T, T::Narrow>>,
     wide: Option<Flat<T, Large<T>>>,
     blocks: Option<Blocks<T>>,
+    /// Rows from which on blocks are faster.
+    least: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -60,15 +67,23 @@ pub struct Forest<T: Real> {
     notes: Vec<String>,
 }
 
+impl<T: Real> Default for Layouts<T> {
+    fn default() -> Layouts<T> {
+        Layouts { narrow: None, wide: None, blocks: None, least: None }
+    }
+}
+
 impl<T: Real> Layouts<T> {
     fn new(ensemble: &Ensemble<T>) -> Layouts<T> {
-        let mut out = Layouts { narrow: None, wide: None, blocks: None };
+        let mut out = Layouts::default();
         let Ok(cuts) = Cuts::new(ensemble) else { return out };
         if let Some((flat, cells)) = Flat::new(&cuts) {
             out.blocks = Blocks::new(&cuts, &flat, &cells);
+            out.least = out.blocks.as_ref().and_then(|b| b.least(&flat));
             out.narrow = Some(flat);
         } else if let Some((flat, cells)) = Flat::new(&cuts) {
             out.blocks = Blocks::new(&cuts, &flat, &cells);
+            out.least = out.blocks.as_ref().and_then(|b| b.least(&flat));
             out.wide = Some(flat);
         }
         out
@@ -82,6 +97,9 @@ impl<T: Real> Forest<T> {
         let layouts = Layouts::new(&ensemble);
         let mut forest = Forest { ensemble, tally, layouts, notes: vec![] };
         forest.check();
+        if forest.layouts.least.is_none() && !cfg!(test) {
+            forest.layouts.blocks = None;
+        }
         forest
     }
 
@@ -96,7 +114,7 @@ impl<T: Real> Forest<T> {
                     .push(format!("the {path:?} walk differs from the definition on this machine and is not used"));
                 match path {
                     Path::Blocks => self.layouts.blocks = None,
-                    _ => self.layouts = Layouts { narrow: None, wide: None, blocks: None },
+                    _ => self.layouts = Layouts::default(),
                 }
             }
         }
@@ -122,7 +140,7 @@ impl<T: Real> Forest<T> {
 
     /// The way that so many rows take.
     pub fn path(&self, count: usize) -> Path {
-        if self.layouts.blocks.is_some() && count >= 24 {
+        if self.layouts.blocks.is_some() && self.layouts.least.is_some_and(|least| count >= least) {
             Path::Blocks
         } else if self.layouts.narrow.is_some() {
             Path::Narrow
@@ -135,9 +153,13 @@ impl<T: Real> Forest<T> {
 
     /// The ways that are taken, and what the check at load found.
     pub fn notes(&self) -> Vec<String> {
-        let paths = [Path::Blocks, Path::Narrow, Path::Wide].into_iter().filter(|p| self.has(*p));
-        let paths: Vec<String> = paths.map(|p| format!("{p:?}").to_lowercase()).collect();
-        let walks = if paths.is_empty() { "the naive walk".into() } else { paths.join(", ") };
+        let mut walks = match self.path(1) {
+            Path::Naive => "the naive walk".to_string(),
+            path => format!("{path:?} cells").to_lowercase(),
+        };
+        if let (Some(least), true) = (self.layouts.least, self.has(Path::Blocks)) {
+            walks = format!("{walks}, from {least} rows on in blocks by AVX2");
+        }
         [vec![format!("{} trees by {walks}", self.ensemble.roots.len())], self.notes.clone()].concat()
     }
 
@@ -216,22 +238,24 @@ impl<T: Real> Walk for Way<'_, T> {
     fn run(self, sink: &mut impl Sink) {
         let Way { forest, path, rows, wide, room } = self;
         let layouts = &forest.layouts;
+        // tests and the check at load want blocks of any size
+        let least = layouts.least.filter(|least| rows.count >= *least).unwrap_or(0);
         match (path, &layouts.narrow, &layouts.wide, &layouts.blocks) {
             (Path::Narrow, Some(flat), _, _) => {
                 let (values, stride) = laid(rows, forest.ensemble.features, flat.width(), wide);
-                flat.walk(values, stride, rows.count, sink);
+                flat.walk(values, stride, 0..rows.count, sink);
             }
             (Path::Wide, _, Some(flat), _) => {
                 let (values, stride) = laid(rows, forest.ensemble.features, flat.width(), wide);
-                flat.walk(values, stride, rows.count, sink);
+                flat.walk(values, stride, 0..rows.count, sink);
             }
             (Path::Blocks, Some(flat), _, Some(blocks)) => {
                 let (values, stride) = laid(rows, forest.ensemble.features, flat.width(), wide);
-                blocks.walk(flat, values, stride, rows.count, room, sink);
+                blocks.walk(flat, values, stride, rows.count, least, room, sink);
             }
             (Path::Blocks, _, Some(flat), Some(blocks)) => {
                 let (values, stride) = laid(rows, forest.ensemble.features, flat.width(), wide);
-                blocks.walk(flat, values, stride, rows.count, room, sink);
+                blocks.walk(flat, values, stride, rows.count, least, room, sink);
             }
             _ => {
                 for row in 0..rows.count {

@@ -11,4 +11,6 @@ pub mod naive;
 pub mod probes;
 pub mod real;
 pub mod tally;
+#[cfg(test)]
+mod tests;
 pub mod transform;

@@ -1,8 +1,9 @@
-"""Random tree ensembles with onnxruntime's answers: generate.py OUT COUNT [SEED]
+"""Random tree ensembles with onnxruntime's answers: generate.py OUT COUNT [SEED [ROWS [LARGEST]]]
 
 Writes NAME.onnx, NAME.rows.jsonl and NAME.expected.jsonl for the three tree operators of ai.onnx.ml: all modes, aggregates,
 post transforms, base values, label types, weights per leaf, number types and sets, on rows that hit thresholds and their
-neighbours, with NaN, infinities and zeros of both signs. Models that onnxruntime refuses are left out and counted.
+neighbours, with NaN, infinities and zeros of both signs. Models that onnxruntime refuses are left out and counted,
+those of more than LARGEST bytes left out.
 """
 import json
 import sys
@@ -194,7 +195,7 @@ def show(v):
     return v
 
 
-def main(out, count, seed=1, lines=24):
+def main(out, count, seed=1, lines=24, largest=10**9):
     r, out = np.random.default_rng(seed), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     options = ort.SessionOptions()
@@ -212,6 +213,8 @@ def main(out, count, seed=1, lines=24):
         y = [h.make_tensor_value_info(o, t, shapes.get(o, ["n", None])) for o, t in outs]
         graph = h.make_graph([node], "trees", [x], y)
         model = h.make_model(graph, opset_imports=[h.make_opsetid("", 18), h.make_opsetid("ai.onnx.ml", version)], ir_version=9)
+        if model.ByteSize() > largest:
+            continue
         data = rows(r, pool, features, dtype, lines)
         try:
             answers = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(None, {"x": data})

@@ -5,6 +5,8 @@
 //!
 //! Source: RapidScorer (Ye et al., KDD 2018) and the "binning" of LightGBM; the search is a plain branchless binary one.
 
+#![allow(unsafe_code)]
+
 use std::collections::HashMap;
 
 use crate::trees::cuts::Cut;
@@ -78,13 +80,24 @@ impl<T: Real> Columns<T> {
         self.columns.len()
     }
 
+    /// Steps of the search over all columns of a row.
+    pub fn steps(&self) -> usize {
+        self.columns.iter().map(|c| c.levels as usize).sum()
+    }
+
     pub fn bytes(&self) -> usize {
         size_of_val(&self.keys[..]) + self.places.len() * 24
     }
 
     /// Ranks of `count` rows (`R` at most), less 128, column after column; `out` has a line for each column.
     #[inline(always)]
-    pub fn rank<const R: usize>(&self, rows: &[T], width: usize, count: usize, out: &mut [[i8; R]]) {
+    pub fn rank<'a, const R: usize>(
+        &self,
+        rows: &[T],
+        width: usize,
+        count: usize,
+        out: impl Iterator<Item = &'a mut [i8; R]>,
+    ) {
         const TOGETHER: usize = 8;
         for (column, out) in self.columns.iter().zip(out) {
             let keys = &self.keys[column.keys as usize..][..(1 << column.levels) - 1];
@@ -98,10 +111,13 @@ impl<T: Real> Columns<T> {
                 for level in (0..column.levels).rev() {
                     let step = 1usize << level;
                     for (at, x) in at.iter_mut().zip(&x) {
+                        // SAFETY: the steps so far were greater powers of two, so that `at + step` is below
+                        // `2^levels`, and there are `2^levels - 1` keys.
+                        let key = unsafe { *keys.get_unchecked(*at + step - 1) };
                         // not `x > key`: a NaN lies above all
                         #[allow(clippy::neg_cmp_op_on_partial_ord)]
-                        let above = !(*x <= keys[*at + step - 1]);
-                        *at += if above { step } else { 0 };
+                        let above = !(*x <= key);
+                        *at += usize::from(above) << level;
                     }
                 }
                 for (out, at) in out[first..].iter_mut().zip(at) {

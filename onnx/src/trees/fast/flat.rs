@@ -164,6 +164,11 @@ impl<T: Real, C: Cell<T>> Flat<T, C> {
         self.width
     }
 
+    /// Steps of a row through all trees.
+    pub fn steps(&self) -> usize {
+        self.trees.iter().map(|t| t.depth as usize).sum()
+    }
+
     /// The cells of a tree.
     pub fn cells(&self, tree: usize) -> Range<usize> {
         self.trees[tree].base as usize..self.trees.get(tree + 1).map_or(self.cells.len(), |t| t.base as usize)
@@ -173,20 +178,20 @@ impl<T: Real, C: Cell<T>> Flat<T, C> {
         size_of_val(&self.cells[..]) + size_of_val(&self.trees[..])
     }
 
-    /// Sends the leaf of every row and tree to `sink`, for each row in the order of the trees. Row `i` starts at
-    /// `i * stride`.
+    /// Sends the leaf of every tree for the rows `which` to `sink`, for each row in the order of the trees. Row `i`
+    /// starts at `i * stride`.
     ///
     /// # Panics
-    /// If a row is shorter than [`Flat::width`], or `rows` than `count` rows.
-    pub fn walk(&self, rows: &[T], stride: usize, count: usize, sink: &mut impl Sink) {
-        assert!(stride >= self.width && rows.len() >= count * stride, "rows are as wide as the trees need");
-        for first in (0..count).step_by(BLOCK) {
-            let end = count.min(first + BLOCK);
+    /// If a row is shorter than [`Flat::width`], or some of `which` lie outside of `rows`.
+    pub fn walk(&self, rows: &[T], stride: usize, which: Range<usize>, sink: &mut impl Sink) {
+        assert!(stride >= self.width && rows.len() >= which.end * stride, "rows are as wide as the trees need");
+        for first in which.clone().step_by(BLOCK) {
+            let end = which.end.min(first + BLOCK);
             let whole = first + (end - first) / FLIGHT * FLIGHT;
             for tree in self.trees.iter().filter(|_| whole > first) {
                 let base = tree.base as usize;
                 for row in (first..whole).step_by(FLIGHT) {
-                    // SAFETY: rows up to `count` were checked above; see `step`.
+                    // SAFETY: rows up to the end were checked above; see `step`.
                     let ends = fly(tree.depth, [base; FLIGHT], |k, at| unsafe {
                         self.step(base, at, rows, (row + k) * stride)
                     });
@@ -231,7 +236,7 @@ impl<T: Real, C: Cell<T>> Flat<T, C> {
             let depth = trees.iter().map(|t| t.depth).max().unwrap_or(0);
             // a short last group walks its last tree several times and counts it once
             let bases: [usize; FLIGHT] = std::array::from_fn(|k| trees[k.min(trees.len() - 1)].base as usize);
-            // SAFETY: rows up to `count` were checked by the caller; see `step`.
+            // SAFETY: rows up to the end were checked by the caller; see `step`.
             let ends = fly(depth, bases, |k, at| unsafe { self.step(bases[k], at, rows, row * stride) });
             for end in ends.iter().take(trees.len()) {
                 sink.add(row, self.leaf(*end));

@@ -1,0 +1,211 @@
+//! Any models against onnxruntime, interleaved in one process, one thread each:
+//! `bench_models FILE.onnx|FOLDER.. [--batches 1,8,64,256] [--ms 10] [--same]`
+//!
+//! Prints a Markdown table: nanoseconds a row of thread CPU time, medians of 9 chunks, and how many times faster we are. Rows
+//! are in rotation, 2,048 different ones, since with the same rows in every call onnxruntime's branches are learnt by the
+//! processor (`--same` shows that). `FILE.rows` beside a model with one matrix of floats holds its rows as little-endian `f32`;
+//! else they are random. `ORT_DYLIB_PATH` names onnxruntime's library.
+
+use std::error::Error;
+use std::hint::black_box;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ort::session::Session as OrtSession;
+use ort::session::SessionInputValue;
+use ort::value::Tensor as OrtTensor;
+use tidemill_onnx::graph::convert;
+use tidemill_onnx::session::Options;
+use tidemill_onnx::session::Session;
+use tidemill_onnx::session::rows::RowPort;
+use tidemill_onnx::session::worker::Worker;
+use tidemill_onnx::tensor::ElementType;
+use tidemill_onnx::tensor::Tensor;
+use tidemill_onnx::value::Value;
+
+/// Rows in rotation.
+const ROWS: usize = 2048;
+/// Chunks of each engine and batch; the first one is not counted.
+const CHUNKS: usize = 10;
+
+struct Arguments {
+    models: Vec<PathBuf>,
+    batches: Vec<usize>,
+    seconds: f64,
+    same: bool,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = arguments()?;
+    let library = std::env::var("ORT_DYLIB_PATH").unwrap_or_else(|_| "libonnxruntime.so".into());
+    let environment = ort::init_from(library)?.with_telemetry(false).build()?;
+    let head: Vec<String> = arguments.batches.iter().map(|b| format!("{b} (onnxruntime / ours)")).collect();
+    println!("| model | {} | how |\n|---|{}---|", head.join(" | "), "---|".repeat(head.len()));
+    for path in &arguments.models {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        match bench(path, &arguments, &environment) {
+            Ok(line) => println!("| {name} | {line} |"),
+            Err(why) => println!("| {name} | left out: {why} |"),
+        }
+    }
+    Ok(())
+}
+
+fn arguments() -> Result<Arguments, Box<dyn Error>> {
+    let mut out = Arguments { models: vec![], batches: vec![1, 8, 64, 256], seconds: 0.01, same: false };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--batches" => {
+                let list = words.next().ok_or("--batches needs a list")?;
+                out.batches = list.split(',').map(str::parse).collect::<Result<_, _>>()?;
+            }
+            "--ms" => out.seconds = words.next().ok_or("--ms needs a number")?.parse::<f64>()? / 1000.0,
+            "--same" => out.same = true,
+            "--bench" => {}
+            path if Path::new(path).is_dir() => {
+                let files = std::fs::read_dir(path)?.filter_map(|e| e.ok().map(|e| e.path()));
+                let mut files: Vec<PathBuf> = files.filter(|p| p.extension().is_some_and(|e| e == "onnx")).collect();
+                files.sort();
+                out.models.extend(files);
+            }
+            path => out.models.push(path.into()),
+        }
+    }
+    Ok(out)
+}
+
+/// The columns of a line: for each batch both times and the ratio, then what our side says about itself.
+fn bench(
+    path: &Path,
+    arguments: &Arguments,
+    environment: &ort::environment::Environment,
+) -> Result<String, Box<dyn Error>> {
+    let session = Arc::new(Session::load(&convert::read_file(path)?, None, &Options::default())?);
+    let mut worker = session.worker()?;
+    let builder = OrtSession::builder(environment)?.with_intra_threads(1).map_err(|e| e.to_string())?;
+    let mut theirs = builder.with_inter_threads(1).map_err(|e| e.to_string())?.commit_from_file(path)?;
+    let rows = rows(path, &session.inputs)?;
+    let mut columns = vec![];
+    for batch in &arguments.batches {
+        let pieces: Vec<Vec<Tensor>> = (0..ROWS / batch).map(|i| piece(&rows, i * batch, *batch)).collect();
+        let (ours, others) = (Ours::new(&pieces), foreign(&pieces)?);
+        let mut times = [vec![], vec![]];
+        for chunk in 0..CHUNKS {
+            let pieces = if arguments.same { 1 } else { pieces.len() };
+            let first = measure(arguments.seconds, *batch, pieces, |i| ours.run(&mut worker, *batch, i))?;
+            let second = measure(arguments.seconds, *batch, pieces, |i| {
+                let inputs: Vec<SessionInputValue<'_>> = others[i].iter().map(|v| v.into()).collect();
+                black_box(theirs.run(&inputs[..])?);
+                Ok(())
+            })?;
+            if chunk > 0 {
+                times[0].push(first);
+                times[1].push(second);
+            }
+        }
+        let [ours, theirs] = times.map(median);
+        columns.push(format!("{theirs:.0} / {ours:.0} = **{:.2}**", theirs / ours));
+    }
+    let notes: Vec<String> = session.engine().notes();
+    Ok(format!("{} | {:?}; {}", columns.join(" | "), session.feeding(), notes.join("; ")))
+}
+
+/// Our inputs for every piece; cloning a value copies no elements.
+struct Ours(Vec<Vec<Value>>);
+
+impl Ours {
+    fn new(pieces: &[Vec<Tensor>]) -> Ours {
+        Ours(pieces.iter().map(|p| p.iter().map(|t| t.clone().into()).collect()).collect())
+    }
+
+    fn run(&self, worker: &mut Worker, batch: usize, i: usize) -> Result<(), Box<dyn Error>> {
+        black_box(worker.run(batch, self.0[i].clone())?);
+        Ok(())
+    }
+}
+
+/// onnxruntime's inputs for every piece.
+fn foreign(pieces: &[Vec<Tensor>]) -> Result<Vec<Vec<ort::value::DynValue>>, Box<dyn Error>> {
+    let one = |t: &Tensor| -> Result<ort::value::DynValue, Box<dyn Error>> {
+        let shape = t.shape().to_vec();
+        Ok(match t.element_type() {
+            ElementType::F32 => OrtTensor::from_array((shape, t.slice::<f32>()?.to_vec()))?.into_dyn(),
+            ElementType::F64 => OrtTensor::from_array((shape, t.slice::<f64>()?.to_vec()))?.into_dyn(),
+            ElementType::I64 => OrtTensor::from_array((shape, t.slice::<i64>()?.to_vec()))?.into_dyn(),
+            other => return Err(format!("inputs of type {other} are not benched").into()),
+        })
+    };
+    pieces.iter().map(|piece| piece.iter().map(one).collect()).collect()
+}
+
+/// Seconds of CPU time this thread has taken.
+fn now() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one `timespec` to where the pointer says, which is one.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+/// Nanoseconds a row, over calls that take `seconds` together.
+fn measure(
+    seconds: f64,
+    batch: usize,
+    pieces: usize,
+    mut run: impl FnMut(usize) -> Result<(), Box<dyn Error>>,
+) -> Result<f64, Box<dyn Error>> {
+    let (mut calls, start) = (0, now());
+    loop {
+        for _ in 0..(256 / batch).max(1) {
+            run(calls % pieces)?;
+            calls += 1;
+        }
+        let spent = now() - start;
+        if spent >= seconds {
+            return Ok(spent / (calls * batch) as f64 * 1e9);
+        }
+    }
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// All rows of every input.
+fn rows(path: &Path, ports: &[RowPort]) -> Result<Vec<Tensor>, Box<dyn Error>> {
+    let mut state = 88172645463325252u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        // the sum of four uniform numbers is near enough to a normal one
+        (0..4).map(|i| ((state >> (16 * i)) & 0xffff) as f32 / 65536.0 - 0.5).sum::<f32>() * 1.7
+    };
+    let file = path.with_extension("rows");
+    let mut out = vec![];
+    for port in ports {
+        let shape = port.fixed_shape().ok_or_else(|| format!("input `{}` has no fixed shape", port.name))?;
+        let shape = [&[ROWS], &shape[..]].concat();
+        let len = shape.iter().product();
+        out.push(match port.element_type {
+            ElementType::F32 if file.exists() => {
+                let bytes = std::fs::read(&file)?;
+                let all: Vec<f32> =
+                    bytes.chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
+                Tensor::new(&shape, all.into_iter().cycle().take(len).collect())?
+            }
+            ElementType::F32 => Tensor::new(&shape, (0..len).map(|_| random()).collect())?,
+            ElementType::F64 => Tensor::new(&shape, (0..len).map(|_| f64::from(random())).collect())?,
+            ElementType::I64 => Tensor::new(&shape, (0..len).map(|_| (random() * 4.0) as i64).collect())?,
+            other => return Err(format!("input `{}` is of type {other}", port.name).into()),
+        });
+    }
+    Ok(out)
+}
+
+fn piece(rows: &[Tensor], from: usize, count: usize) -> Vec<Tensor> {
+    let cut = |t: &Tensor| tidemill_onnx::session::rows::rows(t, from, from + count).expect("rows are there");
+    rows.iter().map(cut).collect()
+}
