@@ -151,8 +151,6 @@ impl<T: Real> Blocks<T> {
             + size_of_val(&self.branches[..])
             + size_of_val(&self.exits[..])
             + size_of_val(&self.trees[..])
-<<<<<<< HEAD
-=======
     }
 
     /// The least number of rows for which a block is faster than the walk, if there is one.
@@ -165,7 +163,6 @@ impl<T: Real> Blocks<T> {
         let won = 0.95 * 1.05 * flat.steps() as f64 - row;
         let least = (2.5 * self.branches.len() as f64 / won).ceil();
         (available() && won > 0.0 && least <= ROWS as f64).then_some(least as usize)
->>>>>>> trees
     }
 
     /// Sends the leaf of every row and tree to `sink`, as [`Flat::walk`] does. `rows` are as `flat` wants them; the features
@@ -184,7 +181,7 @@ impl<T: Real> Blocks<T> {
         room: &mut Room,
         sink: &mut impl Sink,
     ) {
-        room.ranks.resize(self.columns.len(), Line([0; ROWS]));
+        room.ranks.resize(self.columns.count(), Line([0; ROWS]));
         if room.slots.is_empty() {
             room.slots.extend((0..SLOTS).map(|k| Line([k as u8; ROWS])));
         }
@@ -207,20 +204,9 @@ impl<T: Real> Blocks<T> {
     /// [`Blocks::block`] compiled for 32-byte registers.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-<<<<<<< HEAD
-    unsafe fn block_avx2<C: Cell<T>>(
-        &self,
-        flat: &Flat<T, C>,
-        block: &Block<'_, T>,
-        room: &mut Room,
-        sink: &mut impl Sink,
-    ) {
-        self.block(flat, block, room, sink);
-=======
     fn block_avx2<C: Cell<T>>(&self, flat: &Flat<T, C>, block: &Block<'_, T>, room: &mut Room, sink: &mut impl Sink) {
         // SAFETY: this function runs only where the processor has AVX2.
         self.block(flat, block, room, sink, |b, r, s| unsafe { select_avx2(b, r, s) });
->>>>>>> trees
     }
 
     #[inline(always)]
@@ -286,8 +272,8 @@ fn select(branches: &[Branch], ranks: &[Line<i8>], slots: &mut [Line<u8>; SLOTS]
         let (left, right) = (slots[usize::from(branch.left)], slots[usize::from(branch.right)]);
         let ranks = &ranks[usize::from(branch.column)];
         let out = &mut slots[slot].0;
-        for k in 0..ROWS {
-            out[k] = if ranks.0[k] > branch.rank { right.0[k] } else { left.0[k] };
+        for (k, out) in out.iter_mut().enumerate() {
+            *out = if ranks.0[k] > branch.rank { right.0[k] } else { left.0[k] };
         }
         last = slot;
     }
