@@ -49,7 +49,8 @@ pub fn rows<T: Real>(ensemble: &Ensemble<T>) -> (Vec<T>, usize) {
 pub struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    /// 64 bits, never all zero.
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -58,6 +59,6 @@ impl Random {
 
     /// A number from 0 on, below `end`.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() >> 11) as usize % end.max(1)
+        (self.draw() >> 11) as usize % end.max(1)
     }
 }

@@ -181,7 +181,7 @@ impl<T: Real> Blocks<T> {
         room: &mut Room,
         sink: &mut impl Sink,
     ) {
-        room.ranks.resize(self.columns.len(), Line([0; ROWS]));
+        room.ranks.resize(self.columns.count(), Line([0; ROWS]));
         if room.slots.is_empty() {
             room.slots.extend((0..SLOTS).map(|k| Line([k as u8; ROWS])));
         }
@@ -272,8 +272,8 @@ fn select(branches: &[Branch], ranks: &[Line<i8>], slots: &mut [Line<u8>; SLOTS]
         let (left, right) = (slots[usize::from(branch.left)], slots[usize::from(branch.right)]);
         let ranks = &ranks[usize::from(branch.column)];
         let out = &mut slots[slot].0;
-        for k in 0..ROWS {
-            out[k] = if ranks.0[k] > branch.rank { right.0[k] } else { left.0[k] };
+        for (k, out) in out.iter_mut().enumerate() {
+            *out = if ranks.0[k] > branch.rank { right.0[k] } else { left.0[k] };
         }
         last = slot;
     }

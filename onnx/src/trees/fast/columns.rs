@@ -76,7 +76,8 @@ impl<T: Real> Columns<T> {
         self.places[&(cut.feature, cut.nan_left, cut.threshold.key())]
     }
 
-    pub fn len(&self) -> usize {
+    /// Number of columns.
+    pub fn count(&self) -> usize {
         self.columns.len()
     }
 
