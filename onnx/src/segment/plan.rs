@@ -55,7 +55,7 @@ impl Plan {
     /// # Errors
     /// If tract cannot read, type or plan them.
     pub fn build(nodes: &Nodes, key: &Key, open: &Open) -> Result<Plan, OpError> {
-        let proto = message(nodes)?;
+        let proto = message(nodes, key)?;
         let planned = catch_unwind(AssertUnwindSafe(|| plan(nodes, &proto, key, open)));
         match planned {
             Ok(Ok(plan)) => Ok(plan),
@@ -85,14 +85,14 @@ impl Plan {
 }
 
 /// The segment as a file that tract reads.
-fn message(nodes: &Nodes) -> Result<Vec<u8>, OpError> {
+fn message(nodes: &Nodes, key: &Key) -> Result<Vec<u8>, OpError> {
     let version = nodes.nodes.first().map_or(13, |n| n.version);
     let graph = proto::GraphProto {
         name: "segment".into(),
         node: nodes.nodes.iter().map(encode::node).collect::<Result<_, _>>()?,
         initializer: nodes.constants.iter().map(|(name, t)| encode::tensor(name, t)).collect(),
-        input: nodes.inputs.iter().map(|n| port(n)).collect(),
-        output: nodes.outputs.iter().map(|n| port(n)).collect(),
+        input: nodes.inputs.iter().zip(key).map(|(n, (t, _))| port(n, Some(*t))).collect(),
+        output: nodes.outputs.iter().map(|n| port(n, None)).collect(),
         ..proto::GraphProto::default()
     };
     let model = proto::ModelProto {
@@ -104,8 +104,11 @@ fn message(nodes: &Nodes) -> Result<Vec<u8>, OpError> {
     Ok(model.encode_to_vec())
 }
 
-fn port(name: &str) -> proto::ValueInfoProto {
-    proto::ValueInfoProto { name: name.into(), r#type: None }
+/// Shapes are given to tract later, but it wants a type here.
+fn port(name: &str, element_type: Option<ElementType>) -> proto::ValueInfoProto {
+    let tensor = |t: ElementType| proto::type_proto::Tensor { elem_type: t.onnx(), shape: None };
+    let value = element_type.map(|t| proto::type_proto::Value::Tensor(tensor(t)));
+    proto::ValueInfoProto { name: name.into(), r#type: value.map(|v| proto::TypeProto { value: Some(v) }) }
 }
 
 fn plan(nodes: &Nodes, bytes: &[u8], key: &Key, open: &Open) -> TractResult<Plan> {

@@ -3,6 +3,7 @@
 //! They run on the first real rows, since made-up ones may be outside what a graph accepts (codes, texts).
 
 use crate::error::RunError;
+use crate::graph::Kind;
 use crate::session::Feeding;
 use crate::session::Reason;
 use crate::session::Session;
@@ -16,6 +17,19 @@ use crate::value::Value;
 const ROWS: usize = 5;
 /// A row alone and among others may differ by this much, absolutely or relatively.
 const TOLERANCE: f64 = 1e-5;
+
+/// A graph that makes another type than it declares is broken, and its reader would be misled.
+fn check_types(session: &Session, made: &[Value]) -> Result<(), RunError> {
+    for (port, value) in session.outputs.iter().zip(made) {
+        if let (Kind::Tensor { element_type: Some(declared), .. }, Value::Tensor(tensor)) = (&port.kind, value)
+            && tensor.element_type() != *declared
+        {
+            let (name, found) = (&port.name, tensor.element_type());
+            return Err(RunError::Failed(format!("output `{name}` is declared as {declared} and is {found}")));
+        }
+    }
+    Ok(())
+}
 
 /// Learns what is still unknown from these rows.
 ///
@@ -57,6 +71,7 @@ fn axes(session: &Session, worker: &mut Worker, inputs: &[Value]) -> Result<(Vec
     }
     let piece = worker.piece(inputs, 0, 1)?;
     let one = worker.raw(piece)?;
+    check_types(session, &one)?;
     // the only row twice, if there is one: rows() pads with the last
     let two = worker.piece(inputs, 0, 2).and_then(|piece| worker.raw(piece));
     let three = worker.piece(inputs, 0, 3).and_then(|piece| worker.raw(piece));

@@ -149,6 +149,7 @@ pub fn rows(tensor: &Tensor, from: usize, to: usize) -> Result<Tensor, OpError> 
     let width: usize = rest.iter().product();
     let mut shape = vec![to - from];
     shape.extend_from_slice(rest);
+    crate::tensor::volume(&shape, tensor.element_type().size())?;
     each_type!(tensor.elements(), v => {
         let mut out = v[from * width..to.min(count) * width].to_vec();
         for _ in count..to {

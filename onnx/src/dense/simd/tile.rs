@@ -33,6 +33,8 @@ pub struct Place {
 /// holds `P` panels of `depth` rows of `H * LEN`; `c`, and `add` unless null, hold `R` rows of `cols` in each panel.
 /// `cols` is `H * LEN` if `P` is not 1.
 #[inline(always)]
+// indices of several arrays at once read better than zipped iterators, and compile to the same registers
+#[allow(clippy::needless_range_loop)]
 pub unsafe fn tile<V: Lanes, const R: usize, const P: usize, const H: usize>(at: &Place, cols: usize) {
     // SAFETY: all pointers stay inside the extents that the caller vouches for
     unsafe {

@@ -97,7 +97,7 @@ fn left(a: Vec<i16>, k: usize, zero: Option<&Tensor>) -> Result<Vec<i16>, OpErro
     let zeros = zero.map_or_else(|| Ok(vec![0]), integers)?;
     let mut a = a;
     let rows = a.len().checked_div(k).unwrap_or(0);
-    if zeros.is_empty() || rows % zeros.len() != 0 && zeros.len() != 1 {
+    if zeros.is_empty() || !rows.is_multiple_of(zeros.len()) && zeros.len() != 1 {
         bad!("{} zero points for {rows} rows", zeros.len());
     }
     if k > 0 {

@@ -51,7 +51,9 @@ fn einsum(equation: &str, shapes: &[&[usize]]) -> Result<(Vec<usize>, Vec<i64>),
 
 #[test]
 fn equations() {
-    let cases: [(&str, &[&[usize]], &[usize], &[i64]); 9] = [
+    /// Equation, shapes of the inputs, shape and elements of the output.
+    type Case<'a> = (&'a str, &'a [&'a [usize]], &'a [usize], &'a [i64]);
+    let cases: [Case<'_>; 9] = [
         ("ij,jk->ik", &[&[2, 2], &[2, 2]], &[2, 2], &[7, 10, 15, 22]),
         ("ij,jk", &[&[2, 2], &[2, 2]], &[2, 2], &[7, 10, 15, 22]),
         ("ba", &[&[2, 2]], &[2, 2], &[1, 3, 2, 4]),

@@ -10,6 +10,7 @@ use crate::ops::layout::view;
 use crate::registry::Operator;
 use crate::tensor::Shape;
 use crate::tensor::Tensor;
+use crate::tensor::volume;
 use crate::value::Values;
 use crate::value::one;
 
@@ -23,6 +24,8 @@ impl Kernel for StringConcat {
         let shape = broadcast(&[inputs.tensor(0)?.shape(), inputs.tensor(1)?.shape()])?;
         let mut a = expanded(inputs.take(0)?, &shape)?;
         let b = expanded(inputs.take(1)?, &shape)?;
+        // texts can double at every node
+        volume(&[a.bytes().saturating_add(b.bytes())], 1)?;
         let texts = a.slice_mut::<String>()?.iter_mut().zip(b.slice::<String>()?);
         texts.for_each(|(a, b)| a.push_str(b));
         Ok(one(a))
