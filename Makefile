@@ -7,10 +7,13 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 DEMO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test
+# Models for `make bench-models`: letters of onnx/bench/models.py.
+BENCH_MODELS ?= abcdefgh
+
+.PHONY: help setup demo test bench-models
 
 help: ## lists the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## installs what building, the demo and the tests need (Debian)
 	@scripts/setup.sh demo test
@@ -22,3 +25,7 @@ demo: ## a live pipeline on this machine: mock Kafka, a fraud model, a throwaway
 test: ## formatting, lints and every test, on real Kafka and Postgres
 	@scripts/setup.sh demo test
 	@scripts/test.sh
+
+bench-models: ## every kind of model against onnxruntime, interleaved in one process (a release build; 20 minutes)
+	@scripts/setup.sh test
+	@scripts/bench-models.sh $(BENCH_MODELS)

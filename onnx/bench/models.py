@@ -1,7 +1,8 @@
-"""Models for bench_models with their rows: models.py OUT [abcde]. 32 features; random but the same in every run.
+"""Models for bench_models with their rows: models.py OUT [abcdefgh]. 32 features mostly; random but the same in every run.
 
 a: regressor of scikit-learn, 100 trees of depth 6; b: the same as a classifier of two classes; c: a forest of 100 trees of
-depth 12, 5 classes; d: xgboost, 500 trees of depth 8, with NaN; e: lightgbm, 1,000 trees of 31 leaves, with NaN.
+depth 12, 5 classes; d: xgboost, 500 trees of depth 8, with NaN; e: lightgbm, 1,000 trees of 31 leaves, with NaN. f: layers of a network, small,
+wide and large; g: StandardScaler and a linear model, of one and of ten classes; h: five convolutions on 32 x 32 x 3.
 """
 import sys
 from pathlib import Path
@@ -34,6 +35,41 @@ def save(name, model, rows):
     rows.astype("<f4").tofile(OUT / f"{name}.rows")
 
 
+def node(*args, **attributes):
+    return onnx.helper.make_node(*args, **attributes)
+
+
+def graph(name, nodes, weights, shape, rows):
+    value = lambda n, s: onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, s)
+    weights = [onnx.numpy_helper.from_array(w.astype(np.float32), n) for n, w in weights.items()]
+    made = onnx.helper.make_graph(nodes, name, [value("x", ["N", *shape])], [value("y", ["N", None])], weights)
+    save(name, onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), rows)
+
+
+def network(name, widths):
+    nodes, weights, at = [], {}, "x"
+    for i, (k, n) in enumerate(zip(widths, widths[1:])):
+        weights |= {f"w{i}": RNG.normal(size=(n, k)) / k**0.5, f"b{i}": RNG.normal(size=n) * 0.1}
+        last = i == len(widths) - 2
+        nodes.append(node("Gemm", [at, f"w{i}", f"b{i}"], ["y" if last else f"g{i}"], transB=1))
+        if not last:
+            nodes.append(node("Relu", [f"g{i}"], [f"r{i}"]))
+        at = f"r{i}"
+    graph(name, nodes, weights, [widths[0]], RNG.normal(size=(2048, widths[0])))
+
+
+def convolutions(name):
+    nodes, weights, at = [], {}, "x"
+    for i, (k, n) in enumerate([(3, 16), (16, 32), (32, 32), (32, 64), (64, 64)]):
+        weights |= {f"w{i}": RNG.normal(size=(n, k, 3, 3)) / (9 * k) ** 0.5, f"b{i}": RNG.normal(size=n) * 0.1}
+        nodes.append(node("Conv", [at, f"w{i}", f"b{i}"], [f"c{i}"], pads=[1] * 4, strides=[1 + i % 2] * 2))
+        nodes.append(node("Relu", [f"c{i}"], [f"r{i}"]))
+        at = f"r{i}"
+    weights |= {"w": RNG.normal(size=(64, 10)) / 8}
+    nodes += [node("GlobalAveragePool", [at], ["p"]), node("Flatten", ["p"], ["f"]), node("MatMul", ["f", "w"], ["y"])]
+    graph(name, nodes, weights, [3, 32, 32], RNG.normal(size=(256, 3, 32, 32)))
+
+
 def main():
     from onnxmltools import convert_lightgbm, convert_xgboost
     from onnxmltools.convert.common.data_types import FloatTensorType
@@ -41,7 +77,7 @@ def main():
     from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor, RandomForestClassifier
 
     OUT.mkdir(parents=True, exist_ok=True)
-    which = sys.argv[2] if len(sys.argv) > 2 else "abcde"
+    which = sys.argv[2] if len(sys.argv) > 2 else "abcdefgh"
     (x, s), (t, _) = data(6000), data(2048)
 
     def sk(name, model, **options):
@@ -69,6 +105,22 @@ def main():
         model = lightgbm.LGBMClassifier(n_estimators=1000, num_leaves=31, learning_rate=0.03, n_jobs=1, verbose=-1)
         model.fit(big, (goal > 0).astype(int))
         save("e_lgb", convert_lightgbm(model, initial_types=kind, target_opset=15, zipmap=False), rows)
+    if "f" in which:
+        network("f_mlp_small", [32, 128, 64, 1])
+        network("f_mlp_wide", [784, 256, 10])
+        network("f_mlp_large", [32, 1024, 1024, 1])
+    if "g" in which:
+        from sklearn.linear_model import LinearRegression, LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        sk("g_linear", make_pipeline(StandardScaler(), LinearRegression()).fit(x, s))
+        logistic = make_pipeline(StandardScaler(), LogisticRegression())
+        sk("g_logistic", logistic.fit(x, s > 0), zipmap=False)
+        ten = make_pipeline(StandardScaler(), LogisticRegression())
+        sk("g_ten", ten.fit(x, np.digitize(s, np.quantile(s, np.linspace(0.1, 0.9, 9)))), zipmap=False)
+    if "h" in which:
+        convolutions("h_conv")
 
 
 if __name__ == "__main__":
