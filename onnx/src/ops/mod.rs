@@ -26,6 +26,7 @@ pub const FAMILIES: &[&[Operator]] = &[
     dense::integer::OPERATORS,
     dense::matmul::OPERATORS,
     dense::qlinear::OPERATORS,
+    dense::qlinear_softmax::OPERATORS,
     dense::quantize::OPERATORS,
     math::activations::OPERATORS,
     math::arithmetic::OPERATORS,

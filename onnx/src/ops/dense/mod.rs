@@ -6,6 +6,7 @@ pub mod integer;
 pub mod layer;
 pub mod matmul;
 pub mod qlinear;
+pub mod qlinear_softmax;
 mod quant;
 pub mod quantize;
 #[cfg(test)]
