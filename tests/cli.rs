@@ -6,6 +6,8 @@ mod support;
 mod check;
 #[path = "cli/configuration.rs"]
 mod configuration;
+#[path = "cli/model.rs"]
+mod model;
 #[path = "cli/sample.rs"]
 mod sample;
 #[path = "cli/tables.rs"]

@@ -19,6 +19,7 @@ pub const UNSAFE: &[(&str, &str)] = &[
     ("onnx::dense::simd::lanes", "the vector instructions themselves"),
     ("onnx::dense::simd::tile", "the inner loops over panels whose lengths the caller has checked"),
     ("onnx::trees::fast::blocks", "vector instructions, chosen by what the processor has"),
+    ("onnx::trees::fast::columns", "a search in keys of a checked number, without a check at every step"),
     ("onnx::trees::fast::flat", "the walk of a tree, whose indices are checked once, when it is laid out"),
 ];
 

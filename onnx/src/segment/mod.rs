@@ -11,6 +11,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::error::OpError;
+use crate::error::RunError;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
 use crate::program::Program;
@@ -55,7 +56,17 @@ impl Segment {
 
     fn run_own(own: &Program, inputs: &[Value]) -> Result<Values, OpError> {
         let made = own.run(&mut State::default(), inputs.to_vec());
-        made.map(Values::from_vec).map_err(|e| OpError::bad(e.to_string()))
+        made.map(Values::from_vec).map_err(|e| match e {
+            RunError::Node { operator, node, source } => {
+                let text = format!("operator {operator} of node `{node}`: {source}");
+                match source {
+                    OpError::Unsupported(_) => OpError::Unsupported(text),
+                    OpError::TooLarge(_) => OpError::TooLarge(text),
+                    OpError::Bad(_) => OpError::Bad(text),
+                }
+            }
+            other => OpError::bad(other.to_string()),
+        })
     }
 
     fn find(&self, key: &Key) -> Option<Plan> {
@@ -68,12 +79,22 @@ impl Segment {
     }
 
     /// Makes a plan for shapes that come for the first time, and compares it with this crate's kernels.
+    ///
+    /// This crate's kernels go first, where there are some: they refuse what asks for absurd amounts of memory, and tract
+    /// might not.
     fn learn(&self, key: &Key, inputs: &[Value]) -> Result<Values, OpError> {
+        let expected = match self.own.as_ref().map(|own| Segment::run_own(own, inputs)) {
+            Some(Ok(values)) => Some(values),
+            Some(Err(OpError::Unsupported(_))) | None => None,
+            Some(Err(refused)) => return Err(refused),
+        };
         let mut plans = self.plans.write().unwrap_or_else(|e| e.into_inner());
         let open = plans.fixed.iter().find_map(|(k, _)| open_axes(k, key)).filter(|o| plans.closed.as_ref() != Some(o));
         let mut made: Option<Result<Values, OpError>> = None;
         if let Some(open) = open {
-            match Plan::build(&self.nodes, key, &open).and_then(|plan| Ok((self.checked(&plan, inputs)?, plan))) {
+            match Plan::build(&self.nodes, key, &open)
+                .and_then(|plan| Ok((self.checked(&plan, inputs, expected.as_ref())?, plan)))
+            {
                 Ok((values, plan)) => {
                     plans.open = Some((key.clone(), open, plan));
                     plans.fixed.clear();
@@ -84,17 +105,16 @@ impl Segment {
         }
         let made = made.unwrap_or_else(|| {
             let plan = Plan::build(&self.nodes, key, &vec![])?;
-            let values = self.checked(&plan, inputs)?;
+            let values = self.checked(&plan, inputs, expected.as_ref())?;
             if plans.fixed.len() >= PLANS {
                 plans.fixed.remove(0);
             }
             plans.fixed.push((key.clone(), plan));
             Ok(values)
         });
-        match (made, &self.own) {
+        match (made, expected) {
             (Ok(values), _) => Ok(values),
-            (Err(why), Some(own)) => {
-                let values = Segment::run_own(own, inputs)?;
+            (Err(why), Some(values)) => {
                 *plans = Plans { given_up: Some(why.to_string()), ..Plans::default() };
                 Ok(values)
             }
@@ -103,10 +123,9 @@ impl Segment {
     }
 
     /// Runs a new plan; an error if this crate's kernels say otherwise or are faster.
-    fn checked(&self, plan: &Plan, inputs: &[Value]) -> Result<Values, OpError> {
+    fn checked(&self, plan: &Plan, inputs: &[Value], expected: Option<&Values>) -> Result<Values, OpError> {
         let values = plan.run(inputs)?;
-        let Some(own) = &self.own else { return Ok(values) };
-        let Ok(expected) = Segment::run_own(own, inputs) else { return Ok(values) };
+        let (Some(own), Some(expected)) = (&self.own, expected) else { return Ok(values) };
         let same = expected.len() == values.len()
             && expected.iter().zip(&values).all(|(a, b)| match (a.tensor(), b.tensor()) {
                 (Some(a), Some(b)) => close(a, b),

@@ -1,8 +1,10 @@
 //! tract's side of a segment: nodes become a plan for given shapes, one axis of which may stay open.
 
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
+use std::sync::Once;
 
 use half::f16;
 use prost::Message;
@@ -39,6 +41,27 @@ pub type Open = Vec<(usize, usize)>;
 #[derive(Clone, Debug)]
 pub struct Plan(Arc<TypedRunnableModel>);
 
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs something of tract's that may panic, without the panic's report: it is an answer like any other here.
+fn quietly<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                before(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    QUIET.set(false);
+    done
+}
+
 /// Shortest useful form of an error of tract's, which prints whole graphs and may print tensors.
 fn brief(error: &TractError) -> String {
     let text: String = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -46,7 +69,7 @@ fn brief(error: &TractError) -> String {
 }
 
 fn refused(error: &TractError) -> OpError {
-    OpError::unsupported(format!("tract does not take it ({})", brief(error)))
+    OpError::unsupported(format!("tract does not take it ({}); use engine = \"onnxruntime\"", brief(error)))
 }
 
 impl Plan {
@@ -56,7 +79,7 @@ impl Plan {
     /// If tract cannot read, type or plan them.
     pub fn build(nodes: &Nodes, key: &Key, open: &Open) -> Result<Plan, OpError> {
         let proto = message(nodes, key)?;
-        let planned = catch_unwind(AssertUnwindSafe(|| plan(nodes, &proto, key, open)));
+        let planned = quietly(|| plan(nodes, &proto, key, open));
         match planned {
             Ok(Ok(plan)) => Ok(plan),
             Ok(Err(error)) => Err(refused(&error)),
@@ -68,7 +91,7 @@ impl Plan {
     /// If tract fails or panics; the plan is as good as new then.
     pub fn run(&self, inputs: &[Value]) -> Result<Values, OpError> {
         let tensors = inputs.iter().map(to_tract).collect::<Result<TVec<TValue>, _>>()?;
-        let made = catch_unwind(AssertUnwindSafe(|| self.0.run(tensors)));
+        let made = quietly(|| self.0.run(tensors));
         match made {
             Ok(Ok(made)) => made.iter().map(|t| from_tract(t).map(Value::from)).collect(),
             Ok(Err(_)) => Err(OpError::bad("tract could not run it on these inputs")),

@@ -172,7 +172,7 @@ fn column(name: &str) -> String {
     named.trim_end_matches('_').chars().take(60).collect()
 }
 
-/// A TOML text.
+/// A TOML text: its escapes are JSON's.
 fn quoted(text: &str) -> String {
-    toml::Value::String(text.into()).to_string()
+    serde_json::to_string(text).expect("a text is always JSON")
 }
