@@ -18,7 +18,7 @@ use tidemill_onnx::session::sample;
 /// Larger files would mostly have their weights changed.
 const BYTES: u64 = 6_000;
 /// Files a run of `make test`.
-const FILES: u64 = 10_000;
+const FILES: u64 = 5_000;
 /// One file may take this long on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 

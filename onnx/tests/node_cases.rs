@@ -74,7 +74,8 @@ fn the_onnx_projects_own_cases() {
     let mut failed = vec![];
     for case in cases {
         let name = case.file_name().unwrap().to_string_lossy().to_string();
-        if !filter.split(',').any(|f| name.contains(f)) {
+        // full-size networks of constant weights take minutes without optimisation: they must be asked for
+        if !filter.split(',').any(|f| name.contains(f)) || filter.is_empty() && name.starts_with("light_") {
             continue;
         }
         let outcome = std::panic::catch_unwind(|| run(&case)).unwrap_or(Outcome::Failed("panicked".into()));
