@@ -45,7 +45,7 @@ pub fn manifest(
             Some(RowValues::Tensor(t)) => tensor_output(&mut out, &port.name, t)?,
             Some(RowValues::Table(t)) => {
                 for class in (0..t.keys.len()).map(|k| t.keys.text(k)) {
-                    let column = format!("{}_{}", column(&port.name), column(&class));
+                    let column = column(&format!("{}_{class}", port.name));
                     output(&mut out, &column, &port.name, &format!("class = {}\nkind = \"float\"", quoted(&class)))?;
                 }
             }
