@@ -77,7 +77,7 @@ pub fn inspect(path: &Path, options: &Options) -> Result<Report, LoadError> {
     let model = convert::read_file(path)?;
     let mut report = describe(&model);
     report.engine = options.engine.to_string();
-    match Session::load_file(path, None, options) {
+    match Session::load(&model, None, options) {
         Ok(session) => loaded(&mut report, &Arc::new(session)),
         Err(error) => report.error = Some(error.to_string()),
     }

@@ -24,7 +24,7 @@ pub struct Program {
     pub(crate) steps: Vec<Step>,
     pub(crate) results: Vec<Source>,
     pub(crate) slots: usize,
-    /// Slots of inputs that nobody reads are dropped at once.
+    /// Elements of the constants that steps read, each constant once.
     pub(crate) constants: usize,
 }
 

@@ -101,8 +101,8 @@ fn plain(out: &mut String, value: impl Display) {
     write!(out, "{value}").expect("a String takes all");
 }
 
-/// `shown` is the shortest text that reads back as the same number.
-fn float(out: &mut String, value: f64, shown: std::fmt::Arguments<'_>) {
+/// Appends a float; `shown` is the shortest text that reads back as the same number of its own type.
+pub fn float(out: &mut String, value: f64, shown: std::fmt::Arguments<'_>) {
     if value.is_nan() {
         out.push_str("\"NaN\"");
     } else if value.is_infinite() {
@@ -112,7 +112,8 @@ fn float(out: &mut String, value: f64, shown: std::fmt::Arguments<'_>) {
     }
 }
 
-fn text(out: &mut String, text: &str) {
+/// Appends a text in quotes.
+pub fn text(out: &mut String, text: &str) {
     out.push_str(&serde_json::to_string(text).expect("a text is always JSON"));
 }
 

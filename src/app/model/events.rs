@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use anyhow::anyhow;
+use tidemill_onnx::json::write::float;
+use tidemill_onnx::json::write::text;
 
 use crate::adapters::formats;
 use crate::adapters::formats::options::Options as EventOptions;
@@ -114,19 +116,4 @@ fn value(out: &mut String, column: &Column, row: usize) {
             out.push(']');
         }
     }
-}
-
-/// `shown` is the shortest text that reads back as the same number; golden records have the same words for the others.
-fn float(out: &mut String, value: f64, shown: std::fmt::Arguments<'_>) {
-    if value.is_nan() {
-        out.push_str("\"NaN\"");
-    } else if value.is_infinite() {
-        out.push_str(if value > 0.0 { "\"Infinity\"" } else { "\"-Infinity\"" });
-    } else {
-        out.write_fmt(shown).expect("a String takes all");
-    }
-}
-
-fn text(out: &mut String, text: &str) {
-    out.push_str(&serde_json::to_string(text).expect("a text is always JSON"));
 }

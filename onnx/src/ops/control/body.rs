@@ -185,3 +185,25 @@ pub fn flag(value: &Value) -> Result<bool, OpError> {
         all => bad!("the condition has {} elements", all.len()),
     }
 }
+
+/// What a kernel with a `body` says of itself is what the body says: four methods of [`crate::kernel::Kernel`].
+#[macro_export]
+macro_rules! as_its_body {
+    () => {
+        fn captures(&self) -> &[String] {
+            self.body.captures()
+        }
+
+        fn parameters(&self) -> usize {
+            self.body.parameters()
+        }
+
+        fn bytes(&self) -> usize {
+            self.body.bytes()
+        }
+
+        fn is_pure(&self) -> bool {
+            self.body.is_pure()
+        }
+    };
+}

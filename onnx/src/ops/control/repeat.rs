@@ -69,21 +69,7 @@ impl Kernel for Loop {
         Ok(out)
     }
 
-    fn captures(&self) -> &[String] {
-        self.body.captures()
-    }
-
-    fn parameters(&self) -> usize {
-        self.body.parameters()
-    }
-
-    fn bytes(&self) -> usize {
-        self.body.bytes()
-    }
-
-    fn is_pure(&self) -> bool {
-        self.body.is_pure()
-    }
+    crate::as_its_body!();
 }
 
 fn loop_(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {

@@ -60,21 +60,7 @@ impl Kernel for Scan {
         Ok(states.into())
     }
 
-    fn captures(&self) -> &[String] {
-        self.body.captures()
-    }
-
-    fn parameters(&self) -> usize {
-        self.body.parameters()
-    }
-
-    fn bytes(&self) -> usize {
-        self.body.bytes()
-    }
-
-    fn is_pure(&self) -> bool {
-        self.body.is_pure()
-    }
+    crate::as_its_body!();
 }
 
 impl Scan {

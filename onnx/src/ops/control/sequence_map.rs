@@ -49,21 +49,7 @@ impl Kernel for SequenceMap {
         Ok(made.into_iter().map(|all| Value::Sequence(Arc::new(all))).collect())
     }
 
-    fn captures(&self) -> &[String] {
-        self.body.captures()
-    }
-
-    fn parameters(&self) -> usize {
-        self.body.parameters()
-    }
-
-    fn bytes(&self) -> usize {
-        self.body.bytes()
-    }
-
-    fn is_pure(&self) -> bool {
-        self.body.is_pure()
-    }
+    crate::as_its_body!();
 }
 
 fn sequence_map(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
