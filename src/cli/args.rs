@@ -1,0 +1,57 @@
+//! Arguments that commands share, and those of the commands without a file of their own.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::domain::units::Millis;
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArgs {
+    /// The configuration file: TOML, or JSON when its name ends in .json.
+    #[arg(short, long, value_name = "FILE", default_value = "tidemill.toml")]
+    pub config: PathBuf,
+    /// Set one key, over the file: --set log.level=debug. May be given several times; the last wins.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Also read the newest N records, without joining a group, and say what would become of them and why.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub sample: Option<u32>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct MigrateArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print the statements instead of running them.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// Payments a second that the generator makes.
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+    /// Stop by itself after this time, such as 20s; without it the demo runs until Ctrl-C.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Use this database instead of a throwaway cluster, such as postgres://user@localhost/demo.
+    #[arg(long, value_name = "URL")]
+    pub postgres_url: Option<String>,
+}
+
+/// Reads a time such as 20s or 500ms.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: Result<Millis, serde::de::value::Error> =
+        serde::Deserialize::deserialize(serde::de::value::StrDeserializer::new(text));
+    parsed.map(Millis::duration).map_err(|e| e.to_string())
+}

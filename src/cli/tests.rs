@@ -1,0 +1,79 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::CommandFactory;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Command, clap::Error> {
+    Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn commands_parse_as_documented() {
+    let Ok(Command::Run(run)) = parse("tidemill run -c a.toml --set x.y=1 --set z=2") else { panic!("run") };
+    assert_eq!((run.config, run.sets), (PathBuf::from("a.toml"), vec!["x.y=1".to_owned(), "z=2".to_owned()]));
+    let Ok(Command::Check(check)) = parse("tidemill check --sample 200") else { panic!("check") };
+    assert_eq!((check.config.config, check.sample), (PathBuf::from("tidemill.toml"), Some(200)));
+    let Ok(Command::Demo(demo)) = parse("tidemill demo --duration 20s") else { panic!("demo") };
+    assert_eq!((demo.rate, demo.duration), (2_000, Some(Duration::from_secs(20))));
+    assert!(matches!(parse("tidemill migrate --dry-run"), Ok(Command::Migrate(m)) if m.dry_run));
+    assert!(matches!(parse("tidemill config schema"), Ok(Command::Config(ConfigCommand::Schema))));
+    assert!(matches!(parse("tidemill version"), Ok(Command::Version)));
+}
+
+#[test]
+fn wrong_usage_exits_with_the_code_of_a_wrong_configuration() {
+    for line in ["tidemill runn", "tidemill demo --duration 5parsecs", "tidemill check --sample 0"] {
+        let error = parse(line).expect_err(line);
+        assert_eq!(error.exit_code(), i32::from(Exit::Configuration.code()), "{line}");
+    }
+}
+
+/// Answers each command with an exit of its own.
+struct Fake;
+
+impl Commands for Fake {
+    fn run(&self, _: &ConfigArgs) -> Exit {
+        Exit::Signal(1)
+    }
+    fn check(&self, _: &CheckArgs) -> Exit {
+        Exit::Signal(2)
+    }
+    fn migrate(&self, _: &MigrateArgs) -> Exit {
+        Exit::Signal(3)
+    }
+    fn demo(&self, _: &DemoArgs) -> Exit {
+        Exit::Signal(4)
+    }
+    fn model(&self, _: &ModelCommand) -> Exit {
+        Exit::Signal(5)
+    }
+}
+
+#[test]
+fn every_command_is_answered_by_its_own() {
+    for (line, exit) in [
+        ("tidemill run", Exit::Signal(1)),
+        ("tidemill check", Exit::Signal(2)),
+        ("tidemill migrate", Exit::Signal(3)),
+        ("tidemill demo", Exit::Signal(4)),
+        ("tidemill model run m.onnx --rows -", Exit::Signal(5)),
+        ("tidemill config show -c /nonexistent.toml", Exit::Configuration),
+        ("tidemill version", Exit::Done),
+    ] {
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        assert_eq!(cli.dispatch(&Fake), exit, "{line}");
+    }
+}
+
+#[test]
+fn exit_codes_are_those_of_the_documentation() {
+    let all = [Exit::Done, Exit::Configuration, Exit::DrainExpired, Exit::CannotGoOn, Exit::Signal(15)];
+    assert_eq!(all.map(Exit::code), [0, 2, 3, 4, 143]);
+}
