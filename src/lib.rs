@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod domain;
+pub mod failpoints;
 pub mod pipeline;
 pub mod ports;
 pub mod telemetry;

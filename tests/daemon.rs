@@ -5,6 +5,9 @@ mod support;
 
 #[path = "daemon/away.rs"]
 mod away;
+#[cfg(feature = "failpoints")]
+#[path = "daemon/failpoints.rs"]
+mod failpoints;
 #[path = "daemon/fence.rs"]
 mod fence;
 #[path = "daemon/position.rs"]

@@ -13,6 +13,8 @@ use crate::app::prepare;
 use crate::app::signals::Signals;
 use crate::cli::Exit;
 use crate::config::Config;
+use crate::failpoints;
+use crate::failpoints::Point;
 use crate::pipeline::intake::Outcome;
 use crate::pipeline::intake::Status;
 use crate::pipeline::publish::Names;
@@ -115,6 +117,7 @@ async fn until_end(config: &Config, surface: &Surface, live: Live, mut signals: 
     let exit = match ended {
         Ok(Ok((outcome, status, broker))) => {
             let exit = conclude(&outcome, &status, &names);
+            failpoints::reach(Point::AfterDrain).await;
             close(broker, left().min(config.shutdown.leave.duration())).await;
             exit
         }

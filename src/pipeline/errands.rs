@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::lane::{Epoch, Lane};
+use crate::failpoints::{self, Point};
 use crate::pipeline::clock::Clock;
 use crate::pipeline::mailbox::Mailbox;
 use crate::pipeline::message::Message;
@@ -38,7 +39,9 @@ impl Errands {
         let me = self.clone();
         self.spawn(async move {
             let start = me.clock.now();
+            failpoints::reach(Point::BeforeClaim).await;
             let answer = me.within(me.claims.claim(lane, floor)).await;
+            failpoints::reach(Point::AfterClaim).await;
             me.metrics.seconds.record((me.clock.now() - start).as_secs_f64());
             let outcome = match &answer {
                 Ok(_) => &me.metrics.granted,
@@ -61,7 +64,10 @@ impl Errands {
     pub fn release(&self, lane: Lane, epoch: Epoch) {
         let me = self.clone();
         self.spawn(async move {
-            if let Err(error) = me.within(me.claims.release(lane, epoch)).await {
+            failpoints::reach(Point::BeforeRelease).await;
+            let released = me.within(me.claims.release(lane, epoch)).await;
+            failpoints::reach(Point::AfterRelease).await;
+            if let Err(error) = released {
                 // The next owner's claim does not need it.
                 tracing::debug!(%error, %lane, "a release was not confirmed");
             }

@@ -15,6 +15,7 @@ use crate::domain::lane::Now;
 use crate::domain::outputs::{Column, OutputSpec, Outputs};
 use crate::domain::scored::{Rows, Scored};
 use crate::domain::verdict::{Rejected, Stage, Verdict, Verdicts};
+use crate::failpoints::{self, Point};
 use crate::pipeline::clock::Stopwatch;
 use crate::ports::{Decoder, Model, ModelError, RowEncoder};
 
@@ -87,14 +88,18 @@ impl Mill {
         let mut verdicts = Verdicts::default();
         verdicts.reset(batch.records.len());
         self.decode(&batch, &mut verdicts);
+        failpoints::hit_seeing(Point::AfterDecode, |marker| holds(&batch, 0..batch.records.len() as u32, marker));
         self.strain.decode = watch.lap();
         self.kept.clear();
         self.kept.extend((0..batch.records.len() as u32).filter(|r| verdicts.is_kept(*r as usize)));
+        failpoints::hit_seeing(Point::BeforeInfer, |marker| holds(&batch, self.kept.iter().copied(), marker));
         self.infer(&batch, &mut verdicts);
+        failpoints::hit_seeing(Point::AfterInfer, |marker| holds(&batch, self.kept.iter().copied(), marker));
         self.strain.infer = watch.lap();
         let mut rows = Rows::default();
         rows.reset(batch.records.len());
         self.encode(&batch, &mut rows, &mut verdicts);
+        failpoints::hit(Point::AfterEncode);
         self.strain.encode = watch.lap();
         (Scored { batch, verdicts, rows }, self.strain)
     }
@@ -147,7 +152,10 @@ impl Mill {
     fn score(&mut self, batch: &Batch, records: &[u32], verdicts: &mut Verdicts) {
         let model = self.model.as_mut().expect("only called with a model");
         self.part.clear();
-        let run = catch_unwind(AssertUnwindSafe(|| model.run(batch, &self.fields, records, &mut self.part)));
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            failpoints::hit_seeing(Point::InInfer, |marker| holds(batch, records.iter().copied(), marker));
+            model.run(batch, &self.fields, records, &mut self.part)
+        }));
         let why = match run {
             // Rows that do not match their records one by one would be stored with each other's scores.
             Ok(Ok(())) if self.part.columns.iter().any(|c| c.len() != records.len()) => Rejected::new(
@@ -219,6 +227,12 @@ impl Mill {
             }
         }
     }
+}
+
+/// Whether the payload of one of these records has `marker` in it.
+fn holds(batch: &Batch, mut records: impl Iterator<Item = u32>, marker: &[u8]) -> bool {
+    let in_it = |payload: &[u8]| payload.windows(marker.len()).any(|w| w == marker);
+    records.any(|record| batch.payload(record as usize).is_some_and(in_it))
 }
 
 fn reject_not_finite(spec: &OutputSpec, column: &Column, records: &[u32], verdicts: &mut Verdicts) {

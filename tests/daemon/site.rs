@@ -105,7 +105,16 @@ impl<'a> Site<'a> {
         daemon
     }
 
+    /// The same, with variables in its environment.
+    pub fn daemon_in(&self, name: &str, sets: &[&str], environment: &[(&str, &str)]) -> Daemon {
+        self.launch(name, &["run"], sets, environment)
+    }
+
     fn command(&self, name: &str, command: &[&str], sets: &[&str]) -> Daemon {
+        self.launch(name, command, sets, &[])
+    }
+
+    fn launch(&self, name: &str, command: &[&str], sets: &[&str], environment: &[(&str, &str)]) -> Daemon {
         let ops = SocketAddr::from(([127, 0, 0, 1], free_port().expect("there is a free port")));
         let mut arguments = command.to_vec();
         for set in sets {
@@ -113,7 +122,7 @@ impl<'a> Site<'a> {
         }
         let config = self.config(ops);
         let name = format!("{}-{name}", self.topic);
-        Daemon::start(&Start { name: &name, config: &config, ops, arguments: &arguments, environment: &[] })
+        Daemon::start(&Start { name: &name, config: &config, ops, arguments: &arguments, environment })
     }
 
     fn config(&self, ops: SocketAddr) -> String {

@@ -30,6 +30,8 @@ use crate::adapters::kafka::stats::Stats;
 use crate::domain::batch::Batch;
 use crate::domain::fault::Fault;
 use crate::domain::lane::Lane;
+use crate::failpoints;
+use crate::failpoints::Point;
 use crate::ports::Broker;
 use crate::ports::BrokerError;
 use crate::ports::BrokerEvent;
@@ -157,6 +159,7 @@ impl KafkaBroker {
     }
 
     fn restart_now(&mut self, lane: Lane, offset: i64) -> Result<(), BrokerError> {
+        failpoints::hit(Point::InRestart);
         // Dropped first: splitting again while the old queue lives would leave it without its callback.
         self.queues.remove(&lane);
         let list = self.list([(lane, offset)]).map_err(failed("restart", Fault::Stop))?;
@@ -211,6 +214,9 @@ impl Broker for KafkaBroker {
     fn take(&mut self, lane: Lane, from: i64, room: Room, batch: &mut Batch) -> Taken {
         let Some(queue) = self.queues.get_mut(&lane) else { return Taken { drained: true, ..Taken::default() } };
         let (taken, error) = queue.take(from, room, batch);
+        if taken.records > 0 {
+            failpoints::hit(Point::AfterPoll);
+        }
         if let Some(error) = error {
             let offset = queue.position;
             let reason = self.consumer.context().notes().reason.take();
@@ -289,7 +295,10 @@ impl Broker for KafkaBroker {
         if marks.is_empty() {
             return Ok(());
         }
-        native::commit(self.consumer.client().native_client(), &list).map_err(failed("commit", Fault::Retry))
+        failpoints::hit(Point::BeforeKafkaCommit);
+        native::commit(self.consumer.client().native_client(), &list).map_err(failed("commit", Fault::Retry))?;
+        failpoints::hit(Point::AfterKafkaCommit);
+        Ok(())
     }
 
     fn idle_end(&mut self, lane: Lane) -> Option<i64> {
@@ -312,6 +321,7 @@ impl Broker for KafkaBroker {
 
 impl Drop for KafkaBroker {
     fn drop(&mut self) {
+        failpoints::hit(Point::InClose);
         self.give_up();
     }
 }

@@ -20,6 +20,8 @@ use rdkafka::types::RDKafkaRespErr;
 use crate::adapters::kafka::options::Isolation;
 use crate::adapters::kafka::stats::Stats;
 use crate::domain::lane::Lane;
+use crate::failpoints;
+use crate::failpoints::Point;
 use crate::ports::BrokerEvent;
 
 /// What was called back since it was last looked at.
@@ -97,6 +99,7 @@ impl ConsumerContext for Context {
         let lanes = self.lanes(list);
         let assign = cause == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         let lost = !assign && consumer.assignment_lost();
+        failpoints::hit(if assign { Point::InAssignCallback } else { Point::InRevokeCallback });
         let mut notes = self.served();
         if notes.closing || (assign && lanes.is_empty()) {
             drop(notes);

@@ -3,6 +3,8 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
+use crate::failpoints;
+use crate::failpoints::Point;
 use crate::ports::SinkError;
 
 use super::connect::Lease;
@@ -41,6 +43,7 @@ pub(super) async fn attempt(lease: &Lease, context: &Context, load: &Load<'_>) -
     }
     let mut moved = load.moved(passed);
     if load.dead.count > 0 {
+        load.reach(Point::BeforeDeadLetters).await;
         let work = async {
             let insert = lease.prepare_cached(&dead_letters(1, "")).await.map_err(failed)?;
             lease.execute(&insert, &load.dead.params()).await.map_err(failed)
@@ -49,6 +52,7 @@ pub(super) async fn attempt(lease: &Lease, context: &Context, load: &Load<'_>) -
         if count != load.dead.count as u64 {
             return Err(fault::contract("tidemill.dead_letter took another number of rows than it was given".into()));
         }
+        load.reach(Point::AfterDeadLetters).await;
     }
     for lane in &load.active {
         let rows = bounded(context.call, doing, &sent, insert(lease, context, load, *lane)).await?;
@@ -56,6 +60,8 @@ pub(super) async fn attempt(lease: &Lease, context: &Context, load: &Load<'_>) -
             m.rows = rows;
         }
     }
+    failpoints::reach(Point::AfterPgRows).await;
+    failpoints::reach(Point::BeforePgCommit).await;
     let commit = async {
         sent.store(true, Ordering::Relaxed);
         lease.batch_execute("COMMIT").await.map_err(failed)

@@ -14,6 +14,8 @@ use tokio_postgres::CopyInSink;
 use tokio_postgres::Error;
 use tokio_postgres::types::ToSql;
 
+use crate::failpoints;
+use crate::failpoints::Point;
 use crate::ports::SinkError;
 
 use super::connect::Lease;
@@ -74,6 +76,7 @@ pub(super) async fn attempt(lease: &Lease, context: &Context, load: &Load<'_>) -
         // The lock keeps the table as the signature shows it until COPY has taken its own.
         let begin = format!("BEGIN; LOCK TABLE {} IN ROW EXCLUSIVE MODE", table.name);
         let place: [&(dyn ToSql + Sync); 2] = [&table.schema, &table.relation];
+        load.reach(Point::BeforeDeadLetters).await;
         let (begin, found, moved, letters, sink) = tokio::join!(
             biased;
             lease.batch_execute(&begin),
@@ -86,6 +89,7 @@ pub(super) async fn attempt(lease: &Lease, context: &Context, load: &Load<'_>) -
         let found: Option<String> = found.map_err(failed)?.map(|r| r.get(0));
         let moved: Vec<usize> = moved.map_err(failed)?.iter().map(|r| r.get::<_, i32>(0) as usize).collect();
         let letters = letters.map_err(failed)?;
+        load.reach(Point::AfterDeadLetters).await;
         let sink = sink.map_err(failed)?;
         Ok((found, moved, letters, sink))
     };
@@ -102,6 +106,8 @@ pub(super) async fn attempt(lease: &Lease, context: &Context, load: &Load<'_>) -
     let close = async {
         let mut sink = pin!(sink);
         feed(sink.as_mut(), data).await.map_err(failed)?;
+        failpoints::reach(Point::AfterPgRows).await;
+        failpoints::reach(Point::BeforePgCommit).await;
         sent.store(true, Ordering::Relaxed);
         let (copied, commit) = tokio::join!(biased; sink.finish(), lease.batch_execute("COMMIT"));
         // COMMIT of a failed transaction answers OK, so COPY's own answer decides.

@@ -9,6 +9,8 @@ use crate::domain::lane::Lane;
 use crate::domain::lane::Owner;
 use crate::domain::miss::Mark;
 use crate::domain::scored::Group;
+use crate::failpoints;
+use crate::failpoints::Point;
 use crate::ports::BoxFuture;
 use crate::ports::Guilty;
 use crate::ports::Moved;
@@ -85,6 +87,13 @@ impl<'a> Load<'a> {
         self.dead = Dead::new(self.group, &self.active, &context.registered, context.dead_letter_max);
     }
 
+    /// Passes a failpoint of dead letters, if there are any.
+    pub async fn reach(&self, point: Point) {
+        if self.dead.count > 0 {
+            failpoints::reach(point).await;
+        }
+    }
+
     pub fn wants(&self, context: &Context) -> Wants {
         Wants::new(&self.group.moves, &self.active, &context.registered, context.owner)
     }
@@ -132,6 +141,7 @@ impl PostgresSink {
             return Ok(vec![]);
         }
         let lease = self.lease().await?;
+        failpoints::reach(Point::BeforePgBegin).await;
         let context = self.context.clone();
         let mut load = Load::new(group, &context);
         let conflicts = context.table.on_conflict != OnConflict::DeadLetter && !load.rows.is_empty();
@@ -140,6 +150,9 @@ impl PostgresSink {
         } else {
             in_transaction(&lease, &context, &mut load, conflicts).await
         };
+        if result.is_ok() {
+            failpoints::reach(Point::AfterPgCommit).await;
+        }
         self.settle(lease, result).await
     }
 
@@ -190,9 +203,11 @@ async fn one_statement(lease: &Lease, context: &Context, load: &Load<'_>) -> Res
         if load.dead.count > 0 {
             params.extend(load.dead.params());
         }
+        load.reach(Point::BeforeDeadLetters).await;
         // From here on a lost connection may hide a commit: the statement commits by itself.
         sent.store(true, Ordering::Relaxed);
         let answer = lease.query(&prepared, &params).await.map_err(|e| uncounted(failed(e)))?;
+        load.reach(Point::AfterDeadLetters).await;
         Ok(load.moved(answer.iter().map(|r| r.get::<_, i32>(0) as usize)))
     };
     bounded(context.call, doing, &sent, work).await
@@ -240,6 +255,7 @@ impl Sink for PostgresSink {
     fn marks<'a>(&'a mut self, lanes: &'a [Lane]) -> BoxFuture<'a, Result<Vec<Option<Mark>>, SinkError>> {
         Box::pin(async move {
             let lease = self.lease().await?;
+            failpoints::reach(Point::BeforeMarks).await;
             let result = marks::read(&lease, &self.context, lanes).await;
             self.settle(lease, result).await
         })
@@ -248,6 +264,7 @@ impl Sink for PostgresSink {
     fn isolate<'a>(&'a mut self, group: &'a Group) -> BoxFuture<'a, Result<Vec<Guilty>, SinkError>> {
         Box::pin(async move {
             let lease = self.lease().await?;
+            failpoints::reach(Point::InIsolate).await;
             let result = isolate::find(&lease, &self.context, group).await;
             self.settle(lease, result).await
         })

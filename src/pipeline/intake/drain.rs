@@ -4,6 +4,7 @@ use super::Intake;
 use super::fill::Closed;
 use crate::domain::lane::{Lane, Now};
 use crate::domain::ledger::Ledger;
+use crate::failpoints::{self, Point};
 use crate::pipeline::message::Order;
 use crate::ports::Broker;
 
@@ -57,6 +58,7 @@ impl Intake {
 
     pub(super) fn step_drain(&mut self, now: Now, broker: &mut dyn Broker, orders: &mut Vec<Order>) -> Option<Outcome> {
         let (step, deadline) = self.drain.as_ref().map(|d| (d.step, d.deadline))?;
+        failpoints::hit(Point::InDrain);
         match step {
             Step::Flush => {
                 if !self.open.is_empty() {

@@ -6,6 +6,7 @@ use super::Intake;
 use crate::domain::batch::{Batch, Piece};
 use crate::domain::lane::{Lane, Now};
 use crate::domain::scored::Scored;
+use crate::failpoints::{self, Point};
 use crate::pipeline::intake::Flight;
 use crate::pipeline::message::Order;
 use crate::ports::{Broker, Room};
@@ -59,6 +60,7 @@ impl Intake {
             self.totals.topic(lane).stale += u64::from(taken.stale);
             if taken.records > 0 {
                 self.enter(lane, taken.records, self.open.bytes.len() as u64 - before);
+                failpoints::hit(Point::InBatchFill);
             }
             if !taken.drained {
                 self.queue(lane);

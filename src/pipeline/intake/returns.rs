@@ -8,6 +8,7 @@ use crate::domain::lane::Lane;
 use crate::domain::ledger::Settle;
 use crate::domain::scored::Counts;
 use crate::domain::verdict::Stage;
+use crate::failpoints::{self, Point};
 use crate::pipeline::message::{Fate, Return, Tally};
 
 /// Running totals of one topic. `taken = stored + dead + skipped + handed back + in flight`, at every moment that anyone can look.
@@ -98,5 +99,6 @@ impl Intake {
                 Fate::Dropped => self.totals.topic(piece.lane).handed_back += u64::from(piece.count),
             }
         }
+        failpoints::hit(Point::AfterSettle);
     }
 }
