@@ -2,6 +2,11 @@
 
 mod support;
 
+#[path = "support_self/detour.rs"]
+mod detour;
+#[path = "support_self/postgres.rs"]
+mod postgres_faults;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::io::Write;

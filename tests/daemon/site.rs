@@ -1,5 +1,8 @@
 //! A pipeline's surroundings in one test: a topic, a database, the settings, and the comparison of what went in and came out.
 
+// Two test programs share it, and each leaves something unused.
+#![allow(dead_code)]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,7 +50,7 @@ static SEED: AtomicU64 = AtomicU64::new(1);
 
 /// A Postgres without the waits for the disk.
 pub fn quick_postgres() -> Postgres {
-    Postgres::with(Setup { fsync: false, settings: vec!["max_connections=300".into()] })
+    Postgres::with(Setup { fsync: false, settings: vec!["max_connections=300".into()], ..Setup::default() })
 }
 
 impl Site<'static> {
@@ -76,7 +79,12 @@ impl<'a> Site<'a> {
     }
 
     pub fn migrate(&self) {
-        let mut migrate = self.command("migrate", &["migrate"], &[]);
+        self.migrate_with(&[]);
+    }
+
+    /// The same with settings that change the tables.
+    pub fn migrate_with(&self, sets: &[&str]) {
+        let mut migrate = self.command("migrate", &["migrate"], sets);
         let status = migrate.wait(LONG);
         assert!(status.success(), "tidemill migrate: {status}\n{}", migrate.log());
     }
@@ -98,6 +106,11 @@ impl<'a> Site<'a> {
         self.command(name, &["run"], sets)
     }
 
+    /// The same, with a log that nobody reads.
+    pub fn unread(&self, name: &str, sets: &[&str]) -> Daemon {
+        self.launch(name, &["run"], sets, &[], Daemon::start_unread)
+    }
+
     /// The same, and waits until it is ready.
     pub fn ready(&self, name: &str, sets: &[&str]) -> Daemon {
         let mut daemon = self.daemon(name, sets);
@@ -107,14 +120,21 @@ impl<'a> Site<'a> {
 
     /// The same, with variables in its environment.
     pub fn daemon_in(&self, name: &str, sets: &[&str], environment: &[(&str, &str)]) -> Daemon {
-        self.launch(name, &["run"], sets, environment)
+        self.launch(name, &["run"], sets, environment, Daemon::start)
     }
 
     fn command(&self, name: &str, command: &[&str], sets: &[&str]) -> Daemon {
-        self.launch(name, command, sets, &[])
+        self.launch(name, command, sets, &[], Daemon::start)
     }
 
-    fn launch(&self, name: &str, command: &[&str], sets: &[&str], environment: &[(&str, &str)]) -> Daemon {
+    fn launch(
+        &self,
+        name: &str,
+        command: &[&str],
+        sets: &[&str],
+        environment: &[(&str, &str)],
+        start: fn(&Start<'_>) -> Daemon,
+    ) -> Daemon {
         let ops = SocketAddr::from(([127, 0, 0, 1], free_port().expect("there is a free port")));
         let mut arguments = command.to_vec();
         for set in sets {
@@ -122,7 +142,7 @@ impl<'a> Site<'a> {
         }
         let config = self.config(ops);
         let name = format!("{}-{name}", self.topic);
-        Daemon::start(&Start { name: &name, config: &config, ops, arguments: &arguments, environment })
+        start(&Start { name: &name, config: &config, ops, arguments: &arguments, environment })
     }
 
     fn config(&self, ops: SocketAddr) -> String {

@@ -289,7 +289,7 @@ async fn tls_verifies_chain_and_name() {
     let file = |name: &str| dir.join(name).display().to_string();
     let settings =
         vec!["ssl=on".into(), format!("ssl_cert_file={}", file("s.pem")), format!("ssl_key_file={}", file("s.key"))];
-    let pg = Arc::new(Postgres::with(Setup { fsync: false, settings }));
+    let pg = Arc::new(Postgres::with(Setup { fsync: false, settings, ..Setup::default() }));
     let name = pg.create_database();
     let try_it = async |host: &str, ca: Option<&str>| {
         let url = Url::new(format!("postgres://postgres@{host}:{}/{name}", pg.port()));

@@ -19,9 +19,17 @@ use super::signal::Signal;
 #[derive(Debug)]
 pub struct Plan {
     pub cluster_id: String,
-    /// Client port and controller port of every node.
-    pub ports: Vec<(u16, u16)>,
+    pub ports: Vec<Ports>,
     pub folder: PathBuf,
+}
+
+/// Where a node listens.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    pub client: u16,
+    pub controller: u16,
+    /// For each detour the port where the node listens and the one that it advertises.
+    pub detours: Vec<(u16, u16)>,
 }
 
 /// A node of a test cluster. Numbered from 1, as Kafka does.
@@ -138,18 +146,24 @@ fn java(options: &[&str]) -> Command {
 }
 
 fn settings(plan: &Plan, number: usize) -> String {
-    let (client, controller) = plan.ports[number - 1];
+    let Ports { client, controller, detours } = &plan.ports[number - 1];
+    let (mut listeners, mut advertised, mut protocols) = (String::new(), String::new(), String::new());
+    for (i, (inside, outside)) in detours.iter().enumerate() {
+        let _ = write!(listeners, ",DETOUR{i}://127.0.0.1:{inside}");
+        let _ = write!(advertised, ",DETOUR{i}://127.0.0.1:{outside}");
+        let _ = write!(protocols, ",DETOUR{i}:PLAINTEXT");
+    }
     let nodes = plan.ports.len();
     let copies = nodes.min(3);
     let in_sync = if copies == 3 { 2 } else { 1 };
     let mut text = format!(
         "process.roles=broker,controller
 node.id={number}
-listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{client}
+listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{client}{advertised}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={folder}/node{number}
 default.replication.factor={copies}
 min.insync.replicas={in_sync}
@@ -162,6 +176,10 @@ share.coordinator.state.topic.replication.factor={copies}
 share.coordinator.state.topic.min.isr={in_sync}
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+group.consumer.min.session.timeout.ms=1000
+group.consumer.session.timeout.ms=3000
+group.consumer.min.heartbeat.interval.ms=100
+group.consumer.heartbeat.interval.ms=500
 broker.session.timeout.ms=6000
 log.cleaner.dedupe.buffer.size=4194304
 log.cleaner.backoff.ms=500
@@ -172,12 +190,28 @@ auto.create.topics.enable=false
 ",
         folder = plan.folder.display()
     );
+    for i in 0..detours.len() {
+        let _ = writeln!(text, "listener.name.detour{i}.num.network.threads=1");
+    }
     if nodes == 1 {
         let _ = writeln!(text, "controller.quorum.bootstrap.servers=127.0.0.1:{controller}");
     } else {
         let voters: Vec<String> =
-            plan.ports.iter().enumerate().map(|(i, (_, port))| format!("{}@127.0.0.1:{port}", i + 1)).collect();
+            plan.ports.iter().enumerate().map(|(i, p)| format!("{}@127.0.0.1:{}", i + 1, p.controller)).collect();
         let _ = writeln!(text, "controller.quorum.voters={}", voters.join(","));
     }
     text
+}
+
+/// 16 random bytes in the URL form of base64, as Kafka writes ids. Never starts with `-`, which the tool takes for an option.
+pub fn cluster_id() -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).expect("the system has random bytes");
+    // The first six bits make the first letter.
+    bytes[0] &= 0x7f;
+    let bits = u128::from_be_bytes(bytes);
+    let letter = |shift: u32| ALPHABET[(bits >> shift) as usize & 63] as char;
+    // 21 letters of six bits; the last has two bits and four zeros.
+    (0..21).map(|i| letter(122 - 6 * i)).chain([ALPHABET[((bits & 3) << 4) as usize] as char]).collect()
 }

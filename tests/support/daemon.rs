@@ -53,8 +53,17 @@ impl Daemon {
         Daemon::start_program(env!("CARGO_BIN_EXE_tidemill"), start)
     }
 
+    /// As [`Daemon::start`], with a log that nobody reads: a pipe that is full before long.
+    pub fn start_unread(start: &Start<'_>) -> Daemon {
+        Daemon::spawn(env!("CARGO_BIN_EXE_tidemill"), start, Some(Stdio::piped()))
+    }
+
     /// As [`Daemon::start`], for another program than the one of this build.
     pub fn start_program(program: &str, start: &Start<'_>) -> Daemon {
+        Daemon::spawn(program, start, None)
+    }
+
+    fn spawn(program: &str, start: &Start<'_>, unread: Option<Stdio>) -> Daemon {
         let folder = Folder::new(start.name);
         let config = folder.join("tidemill.toml");
         fs::write(&config, start.config).expect("the test folder takes a file");
@@ -67,7 +76,7 @@ impl Daemon {
             .envs(start.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log)
-            .stderr(errors)
+            .stderr(unread.unwrap_or_else(|| errors.into()))
             .spawn()
             .unwrap_or_else(|e| panic!("cannot start {program}: {e}"));
         let guard = Guard::over(child.id(), "KILL", None).expect("a shell starts");

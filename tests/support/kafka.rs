@@ -30,8 +30,11 @@ use rdkafka::message::Headers;
 use rdkafka::message::Message;
 use tidemill::demo::ports::free_port;
 
+use super::broker;
 use super::broker::Node;
 use super::broker::Plan;
+use super::broker::Ports;
+use super::detour::Detour;
 use super::folder::Folder;
 use super::signal::Signal;
 use super::wait::until;
@@ -48,6 +51,7 @@ pub struct Kafka {
     bootstrap: String,
     cluster_id: String,
     admin: AdminClient<DefaultClientContext>,
+    detours: Mutex<Vec<Detour>>,
     // After the nodes: they write into it.
     _folder: Folder,
 }
@@ -79,13 +83,17 @@ impl Kafka {
 
     /// Starts a new cluster and waits until every node is part of it: about 4 s for one node, 10 s for three.
     pub fn start(nodes: usize) -> Kafka {
+        Kafka::start_with(nodes, 0)
+    }
+
+    /// The same with so many detours to take.
+    pub fn start_with(nodes: usize, detours: usize) -> Kafka {
         let folder = Folder::new("kafka");
         let port = || free_port().expect("there is a free port");
-        let plan = Plan {
-            cluster_id: cluster_id(),
-            ports: (0..nodes).map(|_| (port(), port())).collect(),
-            folder: folder.to_path_buf(),
-        };
+        let mut ports: Vec<Ports> =
+            (0..nodes).map(|_| Ports { client: port(), controller: port(), detours: vec![] }).collect();
+        let detours = (0..detours).map(|_| Detour::before(&mut ports)).collect();
+        let plan = Plan { cluster_id: broker::cluster_id(), ports, folder: folder.to_path_buf() };
         let heap = if nodes == 1 { "512m" } else { "384m" };
         let mut started: Vec<Node> = thread::scope(|scope| {
             let plan = &plan;
@@ -93,13 +101,26 @@ impl Kafka {
             each.into_iter().map(|t| t.join().expect("the storage is formatted")).collect()
         });
         started.iter_mut().for_each(|node| node.start(heap));
-        let addresses: Vec<String> = plan.ports.iter().map(|(port, _)| format!("127.0.0.1:{port}")).collect();
+        let addresses: Vec<String> = plan.ports.iter().map(|p| format!("127.0.0.1:{}", p.client)).collect();
         let bootstrap = addresses.join(",");
         let admin = client(&bootstrap).create().expect("these settings are right");
-        let kafka =
-            Kafka { nodes: Mutex::new(started), heap, bootstrap, cluster_id: plan.cluster_id, admin, _folder: folder };
+        let kafka = Kafka {
+            nodes: Mutex::new(started),
+            heap,
+            bootstrap,
+            cluster_id: plan.cluster_id,
+            admin,
+            detours: Mutex::new(detours),
+            _folder: folder,
+        };
         kafka.wait_for_nodes(nodes);
         kafka
+    }
+
+    /// A way to the cluster that nobody else uses.
+    pub fn detour(&self) -> Detour {
+        let mut left = self.detours.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        left.pop().expect("the cluster was started with more detours")
     }
 
     pub fn bootstrap(&self) -> &str {
@@ -212,6 +233,14 @@ impl Kafka {
                 .expect("an offset that Kafka can hold");
         }
         patiently("commit", || consumer.commit(&list, CommitMode::Sync));
+    }
+
+    /// Forgets all that a group without members has committed.
+    pub fn delete_group(&self, group: &str) {
+        patiently(&format!("end of group {group}"), || {
+            let answers = wait(self.admin.delete_groups(&[group], &options()))?;
+            answers.into_iter().try_for_each(|a| a.map(drop).map_err(|(_, code)| KafkaError::AdminOp(code)))
+        });
     }
 
     /// Returns when the topic's name is free again.
@@ -363,17 +392,4 @@ fn options() -> AdminOptions {
 fn wait<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be built");
     runtime.block_on(future)
-}
-
-/// 16 random bytes in the URL form of base64, as Kafka writes ids. Never starts with `-`, which the tool takes for an option.
-fn cluster_id() -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).expect("the system has random bytes");
-    // The first six bits make the first letter.
-    bytes[0] &= 0x7f;
-    let bits = u128::from_be_bytes(bytes);
-    let letter = |shift: u32| ALPHABET[(bits >> shift) as usize & 63] as char;
-    // 21 letters of six bits; the last has two bits and four zeros.
-    (0..21).map(|i| letter(122 - 6 * i)).chain([ALPHABET[((bits & 3) << 4) as usize] as char]).collect()
 }

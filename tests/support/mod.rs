@@ -6,11 +6,16 @@
 
 pub mod broker;
 pub mod daemon;
+pub mod detour;
 pub mod folder;
 pub mod kafka;
 pub mod pgwire;
 pub mod postgres;
 pub mod produce;
 pub mod proxy;
+pub mod psql;
+pub mod relay;
 pub mod signal;
+pub mod small_disk;
+pub mod standby;
 pub mod wait;

@@ -31,6 +31,12 @@ impl Framer {
         self.take(length)
     }
 
+    /// The next whole frame of Kafka's protocol: its length does not count itself.
+    pub fn counted(&mut self) -> Option<Vec<u8>> {
+        let length = self.length_at(0)?;
+        self.take(4 + length)
+    }
+
     pub fn byte(&mut self) -> Option<Vec<u8>> {
         self.take(1)
     }
@@ -163,4 +169,12 @@ fn until_nul(bytes: &[u8]) -> (&[u8], &[u8]) {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A simple query that makes the server raise this SQLSTATE; answered by one error and one "ready for query".
+pub fn raising(sqlstate: &str) -> Vec<u8> {
+    assert!(sqlstate.len() == 5 && sqlstate.bytes().all(|b| b.is_ascii_alphanumeric()), "not a SQLSTATE: {sqlstate}");
+    let sql = format!("DO $$ BEGIN RAISE EXCEPTION 'raised by a test' USING ERRCODE = '{sqlstate}'; END $$\0");
+    let length = u32::try_from(sql.len() + 4).expect("a short text");
+    [&b"Q"[..], &length.to_be_bytes(), sql.as_bytes()].concat()
 }

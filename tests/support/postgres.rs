@@ -34,11 +34,13 @@ pub struct Setup {
     pub fsync: bool,
     /// Further settings, as `name=value`.
     pub settings: Vec<String>,
+    /// Further arguments of `initdb`.
+    pub initdb: Vec<String>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { fsync: true, settings: vec![] }
+        Setup { fsync: true, settings: vec![], initdb: vec![] }
     }
 }
 
@@ -64,25 +66,30 @@ impl Postgres {
             return running;
         }
         let settings = vec!["max_connections=300".into()];
-        let made = Arc::new(Postgres::with(Setup { fsync: false, settings }));
+        let made = Arc::new(Postgres::with(Setup { fsync: false, settings, ..Setup::default() }));
         *shared = Arc::downgrade(&made);
         made
     }
 
     pub fn with(setup: Setup) -> Postgres {
+        Postgres::made(setup, |bin, data, setup| {
+            let mut initdb = as_server(&bin.join("initdb"));
+            initdb.args(["-U", "postgres", "--auth=trust", "--no-locale", "-E", "UTF8", "--no-sync", "-D"]).arg(data);
+            initdb.args(&setup.initdb);
+            initdb
+        })
+    }
+
+    /// A cluster whose data folder is made by the command that `maker` returns, run as the server's user.
+    pub fn made(setup: Setup, maker: impl FnOnce(&Path, &Path, &Setup) -> Command) -> Postgres {
         let bin = find_bin();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("tidemill-pg-{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).expect("the temporary folder is writable");
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o711)).expect("it is ours");
-        if let Some((uid, gid)) = server_user() {
-            chown(&dir, Some(uid), Some(gid)).expect("root may give it away");
-        }
-        let data = dir.join("data");
-        let mut initdb = as_server(&bin.join("initdb"));
-        initdb.args(["-U", "postgres", "--auth=trust", "--no-locale", "-E", "UTF8", "--no-sync", "-D"]).arg(&data);
-        let out = initdb.current_dir("/").output().expect("initdb runs");
-        assert!(out.status.success(), "initdb failed: {}", String::from_utf8_lossy(&out.stderr));
+        give_to_server(&dir);
+        let out = maker(&bin, &dir.join("data"), &setup).current_dir("/").output().expect("the server's programs run");
+        assert!(out.status.success(), "no data folder: {}", String::from_utf8_lossy(&out.stderr));
         let postgres = Postgres { dir, bin, port: free_port(), setup, keeper: Mutex::new(None) };
         postgres.start_again();
         postgres
@@ -140,6 +147,27 @@ impl Postgres {
         self.stop("fast");
     }
 
+    /// SIGKILL of the postmaster; returns when its children have noticed and are gone too.
+    pub fn kill(&self) {
+        let text = fs::read_to_string(self.dir.join("data/postmaster.pid")).expect("a running server has this file");
+        let postmaster = text.lines().next().expect("a process id").to_owned();
+        let out = Command::new("pgrep").args(["-P", &postmaster]).output().expect("pgrep runs");
+        let children = String::from_utf8_lossy(&out.stdout).into_owned();
+        let killed = Command::new("kill").args(["-s", "KILL", &postmaster]).status().expect("kill runs");
+        assert!(killed.success(), "postmaster {postmaster} cannot be killed");
+        self.stop("immediate");
+        let started = Instant::now();
+        while children.lines().any(|pid| Path::new("/proc").join(pid).exists()) {
+            assert!(started.elapsed() < Duration::from_secs(30), "children of a killed postmaster stay");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Path of one of the client programs, such as `psql`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
     fn stop(&self, mode: &str) {
         let Some(mut keeper) = self.keeper.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() else {
             return;
@@ -192,7 +220,7 @@ impl Drop for Postgres {
 }
 
 /// Server programs refuse to run as root: then they run as the user `postgres`.
-fn as_server(program: &Path) -> Command {
+pub fn as_server(program: &Path) -> Command {
     match server_user() {
         None => Command::new(program),
         Some((uid, gid)) => {
@@ -200,6 +228,13 @@ fn as_server(program: &Path) -> Command {
             command.args([format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".into()]).arg(program);
             command
         }
+    }
+}
+
+/// Makes the server's user the owner.
+pub fn give_to_server(path: &Path) {
+    if let Some((uid, gid)) = server_user() {
+        chown(path, Some(uid), Some(gid)).expect("root may give it away");
     }
 }
 

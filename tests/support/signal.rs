@@ -9,6 +9,7 @@ pub enum Signal {
     Term,
     Kill,
     Interrupt,
+    Hangup,
     /// The process stands still and does not know it.
     Stop,
     Continue,
@@ -20,6 +21,7 @@ pub fn send(child: &Child, signal: Signal) {
         Signal::Term => libc::SIGTERM,
         Signal::Kill => libc::SIGKILL,
         Signal::Interrupt => libc::SIGINT,
+        Signal::Hangup => libc::SIGHUP,
         Signal::Stop => libc::SIGSTOP,
         Signal::Continue => libc::SIGCONT,
     };
