@@ -95,18 +95,23 @@ pub async fn table(
 /// Who this pipeline is, in the words of the control tables.
 pub fn identity(config: &Config, prepared: &Prepared, cluster: &Cluster) -> Identity {
     let (name, version, digest) = prepared.identity();
+    Identity {
+        pipeline: config.name.clone(),
+        cluster_id: cluster.id.clone(),
+        group_id: config.kafka.group.clone(),
+        topics: topics(cluster),
+        model: register::Model { name, version, digest },
+    }
+}
+
+/// The cluster's topics in the words of the control tables.
+pub fn topics(cluster: &Cluster) -> Vec<register::Topic> {
     let topic = |t: &TopicFacts| register::Topic {
         name: t.name.clone(),
         id: t.id,
         partitions: i32::try_from(t.partitions).unwrap_or(i32::MAX),
     };
-    Identity {
-        pipeline: config.name.clone(),
-        cluster_id: cluster.id.clone(),
-        group_id: config.kafka.group.clone(),
-        topics: cluster.topics.iter().map(topic).collect(),
-        model: register::Model { name, version, digest },
-    }
+    cluster.topics.iter().map(topic).collect()
 }
 
 /// Repeats a question until it is answered or refused for good; `told` hears of every trouble that is waited for.

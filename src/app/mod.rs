@@ -11,6 +11,7 @@ mod plan;
 mod prepare;
 mod run;
 mod signals;
+mod verify;
 
 use crate::cli::CheckArgs;
 use crate::cli::Commands;
@@ -19,6 +20,7 @@ use crate::cli::DemoArgs;
 use crate::cli::Exit;
 use crate::cli::MigrateArgs;
 use crate::cli::ModelCommand;
+use crate::cli::VerifyArgs;
 use crate::config::Config;
 use crate::config::load;
 use crate::config::validate;
@@ -42,6 +44,10 @@ impl Commands for App {
 
     fn migrate(&self, args: &MigrateArgs) -> Exit {
         with_config(&args.config, |config| migrate::migrate(&config, args.dry_run))
+    }
+
+    fn verify(&self, args: &VerifyArgs) -> Exit {
+        with_config(&args.config, |config| verify::verify(&config, args))
     }
 
     fn demo(&self, args: &DemoArgs) -> Exit {

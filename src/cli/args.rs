@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::adapters::kafka::start_from::StartFrom;
 use crate::domain::units::Millis;
 
 /// Where the configuration comes from.
@@ -54,4 +55,42 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: Result<Millis, serde::de::value::Error> =
         serde::Deserialize::deserialize(serde::de::value::StrDeserializer::new(text));
     parsed.map(Millis::duration).map_err(|e| e.to_string())
+}
+
+/// A point in time as people write it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Moment {
+    /// Milliseconds since 1970.
+    At(i64),
+    /// So long before the command.
+    Ago(Duration),
+}
+
+impl Moment {
+    /// Milliseconds since 1970, when it is `now_micros` microseconds since 1970.
+    pub fn millis(self, now_micros: i64) -> i64 {
+        match self {
+            Moment::At(millis) => millis,
+            Moment::Ago(age) => now_micros / 1000 - i64::try_from(age.as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+/// Reads a time such as 2026-01-31T08:00:00Z, or an age such as 2h or 30d.
+pub(super) fn moment(text: &str) -> Result<Moment, String> {
+    if let Ok(age) = age(text) {
+        return Ok(Moment::Ago(age));
+    }
+    match text.parse() {
+        Ok(StartFrom::Time(millis)) => Ok(Moment::At(millis)),
+        _ => Err(format!("`{text}` is neither a time such as 2026-01-31T08:00:00Z nor an age such as 2h or 30d")),
+    }
+}
+
+/// Reads an age such as 2h or 30d.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    match text.strip_suffix('d').map(str::parse::<u32>) {
+        Some(Ok(days)) => Ok(Duration::from_secs(u64::from(days) * 86_400)),
+        _ => duration(text),
+    }
 }

@@ -5,6 +5,8 @@
 pub enum Exit {
     /// Done, or drained: nothing will be read again.
     Done,
+    /// `verify`: what is stored is not what the log says.
+    Differences,
     /// The configuration, the model or the table is wrong; a restart does not help. Also wrong usage.
     Configuration,
     /// The drain budget passed: what was in flight will be read again.
@@ -19,6 +21,7 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Exit::Done => 0,
+            Exit::Differences => 1,
             Exit::Configuration => 2,
             Exit::DrainExpired => 3,
             Exit::CannotGoOn => 4,

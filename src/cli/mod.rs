@@ -5,6 +5,7 @@ mod exit;
 mod model;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::io::Write;
 
@@ -23,6 +24,7 @@ pub use self::model::ModelInitArgs;
 pub use self::model::ModelInspectArgs;
 pub use self::model::ModelPredictArgs;
 pub use self::model::ModelRunArgs;
+pub use self::verify::VerifyArgs;
 use crate::config::Config;
 use crate::config::load;
 use crate::config::schema;
@@ -36,7 +38,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done or drained, 2 configuration, 3 drain budget passed, 4 cannot go on, \
+const EXIT_CODES: &str = "Exit codes: 0 done or drained, 1 verify found differences, 2 configuration, 3 drain budget passed, 4 cannot go on, \
     128+n second signal n.";
 
 #[derive(Clone, Debug, Subcommand)]
@@ -47,6 +49,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Make or extend the tables.
     Migrate(MigrateArgs),
+    /// Compare what is stored with the log, record by record; on a live system too, read-only.
+    Verify(VerifyArgs),
     /// Run the whole pipeline against a broker in this process and a throwaway Postgres.
     Demo(DemoArgs),
     /// Look at a model, try it, measure it: no Kafka and no Postgres needed.
@@ -73,6 +77,7 @@ pub trait Commands {
     fn run(&self, args: &ConfigArgs) -> Exit;
     fn check(&self, args: &CheckArgs) -> Exit;
     fn migrate(&self, args: &MigrateArgs) -> Exit;
+    fn verify(&self, args: &VerifyArgs) -> Exit;
     fn demo(&self, args: &DemoArgs) -> Exit;
 }
 
@@ -83,6 +88,7 @@ impl Cli {
             Command::Run(args) => commands.run(&args),
             Command::Check(args) => commands.check(&args),
             Command::Migrate(args) => commands.migrate(&args),
+            Command::Verify(args) => commands.verify(&args),
             Command::Demo(args) => commands.demo(&args),
             Command::Model(command) => commands.model(&command),
             Command::Config(ConfigCommand::Show(args)) => show_config(&args),

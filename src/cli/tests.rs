@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 
+use super::args::Moment;
 use super::*;
 
 fn parse(line: &str) -> Result<Command, clap::Error> {
@@ -22,6 +23,11 @@ fn commands_parse_as_documented() {
     assert_eq!((check.config.config, check.sample), (PathBuf::from("tidemill.toml"), Some(200)));
     let Ok(Command::Demo(demo)) = parse("tidemill demo --duration 20s") else { panic!("demo") };
     assert_eq!((demo.rate, demo.duration), (2_000, Some(Duration::from_secs(20))));
+    let Ok(Command::Verify(verify)) = parse("tidemill verify --topic t --partition 3 --since 2h --windows 5") else {
+        panic!("verify")
+    };
+    assert_eq!((verify.topic.as_deref(), verify.partition, verify.windows), (Some("t"), Some(3), Some(5)));
+    assert_eq!(verify.since, Some(Moment::Ago(Duration::from_secs(7_200))));
     assert!(matches!(parse("tidemill migrate --dry-run"), Ok(Command::Migrate(m)) if m.dry_run));
     assert!(matches!(parse("tidemill config schema"), Ok(Command::Config(ConfigCommand::Schema))));
     assert!(matches!(parse("tidemill version"), Ok(Command::Version)));
@@ -54,6 +60,9 @@ impl Commands for Fake {
     fn model(&self, _: &ModelCommand) -> Exit {
         Exit::Signal(5)
     }
+    fn verify(&self, _: &VerifyArgs) -> Exit {
+        Exit::Signal(6)
+    }
 }
 
 #[test]
@@ -64,6 +73,7 @@ fn every_command_is_answered_by_its_own() {
         ("tidemill migrate", Exit::Signal(3)),
         ("tidemill demo", Exit::Signal(4)),
         ("tidemill model run m.onnx --rows -", Exit::Signal(5)),
+        ("tidemill verify --json", Exit::Signal(6)),
         ("tidemill config show -c /nonexistent.toml", Exit::Configuration),
         ("tidemill version", Exit::Done),
     ] {
@@ -74,6 +84,7 @@ fn every_command_is_answered_by_its_own() {
 
 #[test]
 fn exit_codes_are_those_of_the_documentation() {
-    let all = [Exit::Done, Exit::Configuration, Exit::DrainExpired, Exit::CannotGoOn, Exit::Signal(15)];
-    assert_eq!(all.map(Exit::code), [0, 2, 3, 4, 143]);
+    let all =
+        [Exit::Done, Exit::Differences, Exit::Configuration, Exit::DrainExpired, Exit::CannotGoOn, Exit::Signal(15)];
+    assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 143]);
 }

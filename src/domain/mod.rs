@@ -13,3 +13,4 @@ pub mod scored;
 pub mod secret;
 pub mod units;
 pub mod verdict;
+pub mod windows;

@@ -123,7 +123,8 @@ impl<'a> Site<'a> {
         self.launch(name, &["run"], sets, environment, Daemon::start)
     }
 
-    fn command(&self, name: &str, command: &[&str], sets: &[&str]) -> Daemon {
+    /// Starts a command of the program on this configuration, with these settings over it.
+    pub fn command(&self, name: &str, command: &[&str], sets: &[&str]) -> Daemon {
         self.launch(name, command, sets, &[], Daemon::start)
     }
 

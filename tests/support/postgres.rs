@@ -120,6 +120,15 @@ impl Postgres {
         name
     }
 
+    /// A copy of a database to which nobody is connected, under a name of its own.
+    pub fn create_database_like(&self, template: &str) -> String {
+        let name = format!("t{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        static ONE: Mutex<()> = Mutex::new(());
+        let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template}"));
+        name
+    }
+
     /// Runs SQL and returns what it prints: unaligned, without headings.
     pub fn psql(&self, database: &str, sql: &str) -> String {
         self.try_psql(database, sql).unwrap_or_else(|e| panic!("{sql}: {e}"))

@@ -11,6 +11,9 @@ use crate::adapters::kafka::options::Options;
 /// Lag, ends of partitions and recoveries are seen at this pace, in milliseconds.
 const STATISTICS_MS: u64 = 1000;
 
+/// What a client that reads stretches of the log may fetch ahead of a partition.
+const WALK_AHEAD_KIB: &str = "16384";
+
 /// For the client that reads: joins the group, never commits or resets by itself.
 pub fn reader(options: &Options, plan: &MemoryPlan) -> ClientConfig {
     let mut config = common(options);
@@ -41,6 +44,27 @@ pub fn asker(options: &Options) -> ClientConfig {
     let mut config = common(options);
     options.options.apply(&mut config);
     config.set("enable.partition.eof", "true").set("queued.max.messages.kbytes", "4096");
+    config
+}
+
+/// For the client that reads stretches of the log: never a member, and with room to fetch ahead.
+pub fn walker(options: &Options) -> ClientConfig {
+    let mut config = common(options);
+    options.options.apply(&mut config);
+    config
+        .set("enable.partition.eof", "true")
+        .set("queued.max.messages.kbytes", WALK_AHEAD_KIB)
+        .set("max.partition.fetch.bytes", "4194304")
+        .set("fetch.wait.max.ms", options.fetch_wait.0.to_string());
+    config
+}
+
+/// For questions of administration.
+pub fn admin(options: &Options) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    options.options.apply(&mut config);
+    config.set("bootstrap.servers", options.brokers.join(",")).set("client.id", &options.client_id);
+    secure(options, &mut config);
     config
 }
 
@@ -139,5 +163,6 @@ mod tests {
             assert_eq!(config.get("session.timeout.ms").is_some(), protocol == GroupProtocol::Classic);
         }
         asker(&options).create_native_config().unwrap();
+        walker(&options).create_native_config().unwrap();
     }
 }

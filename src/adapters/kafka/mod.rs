@@ -1,6 +1,7 @@
 //! The log: librdkafka behind [`crate::ports::Broker`], and the scout that asks the cluster about itself.
 
 pub mod broker;
+pub mod cleanup;
 pub mod client;
 pub mod close;
 pub mod context;
@@ -14,3 +15,4 @@ pub mod sample;
 pub mod scout;
 pub mod start_from;
 mod stats;
+pub mod walk;

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
 use rdkafka::Offset;
 use rdkafka::TopicPartitionList;
@@ -89,7 +90,7 @@ impl ScoutError {
     }
 }
 
-fn asked(what: impl Into<String>) -> impl FnOnce(KafkaError) -> ScoutError {
+pub(super) fn asked(what: impl Into<String>) -> impl FnOnce(KafkaError) -> ScoutError {
     use RDKafkaErrorCode as Code;
     move |error| {
         let (what, message) = (what.into(), error.to_string());
@@ -109,11 +110,15 @@ fn asked(what: impl Into<String>) -> impl FnOnce(KafkaError) -> ScoutError {
 impl Scout {
     /// Makes the client; it connects by itself. `timeout` bounds every single question.
     pub fn open(options: &Options, timeout: Duration) -> Result<Scout, OpenError> {
+        Scout::with(options, timeout, client::asker(options))
+    }
+
+    pub(super) fn with(options: &Options, timeout: Duration, config: ClientConfig) -> Result<Scout, OpenError> {
         let problems = options.problems();
         if !problems.is_empty() {
             return Err(OpenError::Options(problems));
         }
-        let consumer = client::asker(options).create_with_context(ScoutContext).map_err(OpenError::Client)?;
+        let consumer = config.create_with_context(ScoutContext).map_err(OpenError::Client)?;
         Ok(Scout { consumer, topics: options.topics.clone(), timeout })
     }
 

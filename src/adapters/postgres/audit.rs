@@ -1,4 +1,8 @@
-//! Counts of what is stored, for a summary that does not trust the process that stored it.
+//! Counts of what is stored, for a summary that does not trust the process that stored it; below, what `verify` asks.
+
+pub mod entries;
+pub mod place;
+pub mod snapshot;
 
 use super::connect::Database;
 use super::fault;

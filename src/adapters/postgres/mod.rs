@@ -17,5 +17,5 @@ pub mod register;
 mod statement;
 pub mod store;
 pub mod table;
-mod types;
+pub mod types;
 mod wire;

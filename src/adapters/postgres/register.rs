@@ -85,14 +85,15 @@ pub async fn look(database: &Database, identity: &Identity) -> Result<usize, Sta
         let found = lease.query_opt(FIND, key).await;
         if let Some(row) = found.map_err(|e| fault::sink_error(&e, "looking for a topic", false))? {
             known += 1;
-            problems.extend(refusals(&row, identity, topic));
+            problems.extend(refusals(&row, &identity.pipeline, &identity.group_id, topic));
         }
     }
     lease.give_back();
     if problems.is_empty() { Ok(known) } else { Err(StartError::Contract(problems)) }
 }
 
-const FIND: &str = "SELECT id, uid, topic_id, group_id, partitions FROM tidemill.source
+/// A source by pipeline, cluster and topic.
+pub(super) const FIND: &str = "SELECT id, uid, topic_id, group_id, partitions FROM tidemill.source
     WHERE pipeline = $1 AND cluster_id = $2 AND topic = $3";
 
 async fn source(client: &Client, identity: &Identity, topic: &Topic) -> Result<Source, StartError> {
@@ -113,7 +114,7 @@ async fn source(client: &Client, identity: &Identity, topic: &Topic) -> Result<S
     let Some(row) = found else {
         return Err(StartError::Refused(format!("tidemill.source for topic {name} was deleted while it was made")));
     };
-    if let Some(refusal) = refusals(&row, identity, topic).into_iter().next() {
+    if let Some(refusal) = refusals(&row, &identity.pipeline, &identity.group_id, topic).into_iter().next() {
         return Err(StartError::Refused(refusal));
     }
     let (source, stored_id): (i16, Option<Uuid>) = (row.get(0), row.get(2));
@@ -125,15 +126,14 @@ async fn source(client: &Client, identity: &Identity, topic: &Topic) -> Result<S
 }
 
 /// Why a stored source is not the one that we would read: its positions would be those of something else.
-fn refusals(row: &Row, identity: &Identity, topic: &Topic) -> Vec<String> {
+pub(super) fn refusals(row: &Row, pipeline: &str, group_id: &str, topic: &Topic) -> Vec<String> {
     let (stored_id, group): (Option<Uuid>, &str) = (row.get(2), row.get(3));
-    let (pipeline, name) = (&identity.pipeline, &topic.name);
+    let name = &topic.name;
     let mut refusals = vec![];
-    if group != identity.group_id {
+    if group != group_id {
         refusals.push(format!(
-            "pipeline {pipeline} reads topic {name} as group {group}, not {}: two groups would share one position; \
-             use group {group}, or give this pipeline a name of its own",
-            identity.group_id
+            "pipeline {pipeline} reads topic {name} as group {group}, not {group_id}: two groups would share one position; \
+             use group {group}, or give this pipeline a name of its own"
         ));
     }
     if let (Some(old), Some(new)) = (stored_id, topic.id)

@@ -128,12 +128,8 @@ pub fn mapping(options: &TableOptions, outputs: &[OutputSpec]) -> Result<Vec<Map
                 .push(format!("the model's output `{name}` has the name of another value: rename it in model.toml"));
         }
         known.push(name);
-        let column = match options.columns.get(name) {
-            None | Some(Target::Off(true)) => name.to_owned(),
-            Some(Target::Off(false)) => continue,
-            Some(Target::Column(column)) => column.clone(),
-        };
-        mapped.push(Mapped { column, value, kind, nullable });
+        let Some(column) = column_of(options, name) else { continue };
+        mapped.push(Mapped { column: column.to_owned(), value, kind, nullable });
     }
     for name in options.columns.keys().filter(|n| !known.contains(&n.as_str())) {
         problems.push(format!("table.columns.{name}: there is no such value; values are {}", known.join(", ")));
@@ -158,6 +154,15 @@ pub fn mapping(options: &TableOptions, outputs: &[OutputSpec]) -> Result<Vec<Map
         problems.push("no value is stored: switch one on in [table.columns]".into());
     }
     if problems.is_empty() { Ok(mapped) } else { Err(problems) }
+}
+
+/// Column that a value goes to by its name; `None` when it is left out.
+pub fn column_of<'a>(options: &'a TableOptions, value: &'a str) -> Option<&'a str> {
+    match options.columns.get(value) {
+        None | Some(Target::Off(true)) => Some(value),
+        Some(Target::Off(false)) => None,
+        Some(Target::Column(column)) => Some(column),
+    }
 }
 
 fn kind_of(kind: OutputKind) -> Kind {
