@@ -102,7 +102,13 @@ impl Stage {
 
     fn play() -> Stage {
         static POSTGRES: OnceLock<Postgres> = OnceLock::new();
-        let start = || Postgres::with(Setup { fsync: false, settings: vec!["track_commit_timestamp=on".into()] });
+        let start = || {
+            Postgres::with(Setup {
+                fsync: false,
+                settings: vec!["track_commit_timestamp=on".into()],
+                ..Setup::default()
+            })
+        };
         let postgres = std::thread::scope(|scope| {
             let kafka = scope.spawn(Kafka::shared);
             let postgres = POSTGRES.get_or_init(start);
