@@ -10,6 +10,8 @@ mod away;
 mod failpoints;
 #[path = "daemon/fence.rs"]
 mod fence;
+#[path = "daemon/judge.rs"]
+mod judge;
 #[path = "daemon/position.rs"]
 mod position;
 #[path = "daemon/rewind.rs"]

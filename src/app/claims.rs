@@ -7,6 +7,7 @@ use crate::adapters::kafka::scout::Scout;
 use crate::adapters::kafka::start_from::StartFrom;
 use crate::adapters::postgres::claim::Progress;
 use crate::adapters::postgres::register::Registered;
+use crate::domain::guard::Accepted;
 use crate::domain::lane::Epoch;
 use crate::domain::lane::Lane;
 use crate::domain::miss::Mark;
@@ -59,6 +60,10 @@ impl Claims for LaneClaims {
 
     fn peek(&self, lane: Lane) -> BoxFuture<'_, Result<Option<Mark>, ClaimError>> {
         Box::pin(async move { self.progress.peek(lane).await.map_err(retry) })
+    }
+
+    fn accepted(&self) -> BoxFuture<'_, Result<Vec<Accepted>, ClaimError>> {
+        Box::pin(async move { self.progress.accepted().await.map_err(retry) })
     }
 
     fn release(&self, lane: Lane, epoch: Epoch) -> BoxFuture<'_, Result<(), ClaimError>> {

@@ -199,6 +199,7 @@ fn settings(config: &Config) -> Settings {
         intake: config.intake.clone(),
         batch: config.batch.clone(),
         shutdown: config.shutdown.clone(),
+        guard: config.guard.clone(),
         commit_interval: config.kafka.commit_interval.duration(),
         workers: plan::threads(config),
     }

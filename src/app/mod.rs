@@ -3,6 +3,7 @@
 mod check;
 mod claims;
 mod connect;
+mod dead_letters;
 mod demo;
 mod launch;
 mod migrate;
@@ -16,6 +17,7 @@ mod verify;
 use crate::cli::CheckArgs;
 use crate::cli::Commands;
 use crate::cli::ConfigArgs;
+use crate::cli::DeadLettersCommand;
 use crate::cli::DemoArgs;
 use crate::cli::Exit;
 use crate::cli::MigrateArgs;
@@ -32,6 +34,10 @@ pub struct App;
 impl Commands for App {
     fn model(&self, command: &ModelCommand) -> Exit {
         model::model(command)
+    }
+
+    fn dead_letters(&self, command: &DeadLettersCommand) -> Exit {
+        dead_letters::dead_letters(command)
     }
 
     fn run(&self, args: &ConfigArgs) -> Exit {

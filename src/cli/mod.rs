@@ -1,6 +1,8 @@
 //! The command line: its shape and its exit codes. What a command does is passed in by `main`, which knows all parts.
 
+mod accept;
 mod args;
+mod dead_letters;
 mod exit;
 mod model;
 #[cfg(test)]
@@ -12,10 +14,12 @@ use std::io::Write;
 use clap::Parser;
 use clap::Subcommand;
 
+pub use self::accept::AcceptArgs;
 pub use self::args::CheckArgs;
 pub use self::args::ConfigArgs;
 pub use self::args::DemoArgs;
 pub use self::args::MigrateArgs;
+pub use self::dead_letters::DeadLettersCommand;
 pub use self::exit::Exit;
 pub use self::model::EngineArgs;
 pub use self::model::ModelBenchArgs;
@@ -56,6 +60,9 @@ pub enum Command {
     /// Look at a model, try it, measure it: no Kafka and no Postgres needed.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Records that could not be processed.
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -74,6 +81,7 @@ pub enum ConfigCommand {
 /// The commands that need adapters. `app` fills them.
 pub trait Commands {
     fn model(&self, command: &ModelCommand) -> Exit;
+    fn dead_letters(&self, command: &DeadLettersCommand) -> Exit;
     fn run(&self, args: &ConfigArgs) -> Exit;
     fn check(&self, args: &CheckArgs) -> Exit;
     fn migrate(&self, args: &MigrateArgs) -> Exit;
@@ -91,6 +99,7 @@ impl Cli {
             Command::Verify(args) => commands.verify(&args),
             Command::Demo(args) => commands.demo(&args),
             Command::Model(command) => commands.model(&command),
+            Command::DeadLetters(command) => commands.dead_letters(&command),
             Command::Config(ConfigCommand::Show(args)) => show_config(&args),
             Command::Config(ConfigCommand::Schema) => print(&schema::of::<Config>()),
             Command::Version => print(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n")),

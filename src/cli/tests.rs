@@ -63,6 +63,9 @@ impl Commands for Fake {
     fn verify(&self, _: &VerifyArgs) -> Exit {
         Exit::Signal(6)
     }
+    fn dead_letters(&self, _: &DeadLettersCommand) -> Exit {
+        Exit::Signal(7)
+    }
 }
 
 #[test]
@@ -74,6 +77,7 @@ fn every_command_is_answered_by_its_own() {
         ("tidemill demo", Exit::Signal(4)),
         ("tidemill model run m.onnx --rows -", Exit::Signal(5)),
         ("tidemill verify --json", Exit::Signal(6)),
+        ("tidemill dead-letters accept --cause decode/bad_json --for 1h", Exit::Signal(7)),
         ("tidemill config show -c /nonexistent.toml", Exit::Configuration),
         ("tidemill version", Exit::Done),
     ] {

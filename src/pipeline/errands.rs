@@ -61,6 +61,14 @@ impl Errands {
         });
     }
 
+    pub fn accepted(&self) {
+        let me = self.clone();
+        self.spawn(async move {
+            let answer = me.within(me.claims.accepted()).await;
+            me.home.push(Message::Accepted(answer));
+        });
+    }
+
     pub fn release(&self, lane: Lane, epoch: Epoch) {
         let me = self.clone();
         self.spawn(async move {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::domain::batch::{Batch, Piece};
+use crate::domain::guard::{Accepted, Flood};
 use crate::domain::lane::{Epoch, Lane};
 use crate::domain::miss::{Mark, Miss};
 use crate::domain::scored::{Counts, Scored, ScoredPiece};
 use crate::domain::verdict::Stage;
 use crate::pipeline::intake::Closed;
-use crate::ports::{ClaimError, Claimed};
+use crate::ports::{ClaimError, Claimed, SinkFault};
 
 /// What intake asks of the others. The thread loop (or the simulation) carries it out, in order.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub enum Order {
         lane: Lane,
         epoch: Epoch,
     },
+    /// Ask what a person has accepted of the causes that stop topics (rule J1).
+    Accepted,
     /// To the mill; why it closed is for the metrics.
     Mill {
         batch: Batch,
@@ -74,6 +77,26 @@ pub struct Return {
     pub fate: Fate,
 }
 
+/// Why a writer cannot store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trouble {
+    pub fault: SinkFault,
+    /// Names what and the way out.
+    pub text: String,
+}
+
+impl Trouble {
+    /// Reason code of `/readyz`: whether it passes by itself, or who must act.
+    pub fn code(&self) -> &'static str {
+        match self.fault {
+            SinkFault::Transient | SinkFault::Ambiguous | SinkFault::Data => "postgres",
+            SinkFault::Operator => "postgres_operator",
+            SinkFault::Contract => "postgres_contract",
+            SinkFault::Bug => "postgres_bug",
+        }
+    }
+}
+
 /// What intake is told. Returns are looked at before anything new is taken.
 #[derive(Debug)]
 pub enum Message {
@@ -98,11 +121,20 @@ pub enum Message {
         epoch: Epoch,
         miss: Miss,
     },
-    /// A writer cannot store (the cause names what and the way out), or can again.
+    /// A writer's breaker is not closed, and why; or it is again.
     Outage {
         writer: usize,
-        cause: Option<String>,
+        cause: Option<Trouble>,
     },
+    /// A writer holds a piece that would flood the dead letters; everything of the lane before it is durable (rule J1).
+    Flooded {
+        lane: Lane,
+        epoch: Epoch,
+        end: i64,
+        flood: Flood,
+    },
+    /// What a person has accepted.
+    Accepted(Result<Vec<Accepted>, ClaimError>),
     /// Drain and leave within the budget.
     Drain,
     /// A thread or task of the pipeline ended by a bug: drain what can be drained and end.

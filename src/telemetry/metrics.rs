@@ -6,6 +6,8 @@ use metrics::Counter;
 use metrics::Gauge;
 use metrics::Histogram;
 
+use crate::domain::breaker::State;
+
 use super::recorder::Recorder;
 
 /// All handles. Clones share the same numbers.
@@ -61,6 +63,38 @@ pub struct Writer {
     pub connections: Gauge,
     pub backlog: Gauge,
     pub record_age: Histogram,
+    pub breaker: Breaker,
+}
+
+/// Breakers of one dependency.
+#[derive(Clone)]
+pub struct Breaker {
+    pub closed: Gauge,
+    pub open: Gauge,
+    pub half_open: Gauge,
+    pub opened: Counter,
+    pub exhausted: Counter,
+}
+
+impl Breaker {
+    fn new(r: &Recorder, dependency: &'static str) -> Breaker {
+        let state = |state: State| r.gauge("tidemill_breaker_current_breakers", &[dependency, state.name()]);
+        Breaker {
+            closed: state(State::Closed),
+            open: state(State::Open),
+            half_open: state(State::HalfOpen),
+            opened: r.counter("tidemill_breaker_opened_events_total", &[dependency]),
+            exhausted: r.counter("tidemill_breaker_unbudgeted_retries_total", &[dependency]),
+        }
+    }
+
+    pub fn of(&self, state: State) -> &Gauge {
+        match state {
+            State::Closed => &self.closed,
+            State::Open => &self.open,
+            State::HalfOpen => &self.half_open,
+        }
+    }
 }
 
 /// One counter for each fault of the sink that is answered by another try.
@@ -71,6 +105,7 @@ pub struct Retries {
     pub operator: Counter,
     pub contract: Counter,
     pub data: Counter,
+    pub bug: Counter,
 }
 
 /// What the progress row said after a mark did not move (rule W5).
@@ -166,6 +201,7 @@ impl Writer {
                 operator: retry("operator"),
                 contract: retry("contract"),
                 data: retry("data"),
+                bug: retry("bug"),
             },
             fenced: r.counter("tidemill_writer_fenced_pieces_total", &[]),
             misses: Misses {
@@ -178,6 +214,7 @@ impl Writer {
             connections: r.gauge("tidemill_writer_open_connections", &[]),
             backlog: r.gauge("tidemill_writer_backlog_pieces", &[]),
             record_age: r.histogram("tidemill_writer_record_age_seconds", &[]),
+            breaker: Breaker::new(r, "postgres"),
         }
     }
 }

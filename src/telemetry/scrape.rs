@@ -92,6 +92,7 @@ fn topics(snapshot: &Snapshot, r: &Recorder) {
         count("tidemill_intake_stored_records_total", t.stored);
         count("tidemill_intake_handed_back_records_total", t.handed_back);
         count("tidemill_intake_stale_records_total", t.stale);
+        count("tidemill_guard_stopped_events_total", t.floods);
         r.gauge("tidemill_intake_in_flight_records", &[&t.topic]).set(t.in_flight as f64);
         for (stage, reason, n) in &t.dead {
             let labels = [&*t.topic, stage.name(), reason];

@@ -77,6 +77,8 @@ pub struct TopicCounts {
     pub handed_back: u64,
     /// Dropped before they were taken: not part of the sum.
     pub stale: u64,
+    /// Times that the flood guard stopped the topic.
+    pub floods: u64,
     pub in_flight: u64,
 }
 

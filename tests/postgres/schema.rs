@@ -27,7 +27,8 @@ async fn migrating_twice_does_nothing_and_a_dry_run_changes_nothing() {
     let database = b.database();
     let o = TableOptions { unique_index: true, ..TableOptions::default() };
     let dry = migrate(&database, &o, &outputs(), true).await.unwrap();
-    assert_eq!(dry.len(), 5, "{dry:?}");
+    let migrations = dry.iter().filter(|d| d.starts_with("apply migration")).count();
+    assert!(migrations >= 2 && dry.len() == migrations + 4, "{dry:?}");
     assert_eq!(b.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'tidemill'"), "0");
     assert_eq!(migrate(&database, &o, &outputs(), false).await.unwrap(), dry);
     assert!(migrate(&database, &o, &outputs(), false).await.unwrap().is_empty());
@@ -56,11 +57,11 @@ async fn migrating_at_once_applies_once_and_drift_is_refused() {
     }
     let mut done = tasks.join_all().await;
     done.sort();
-    assert_eq!(done, vec![0, 0, 0, 0, 4]);
+    assert!(done[..4] == [0; 4] && done[4] > 4, "{done:?}");
     b.sql("UPDATE tidemill.migration SET sha256 = 'x'");
     let e = migrate(&b.database(), &TableOptions::default(), &outputs(), false).await.unwrap_err();
     assert!(e.to_string().contains("another content"), "{e}");
-    b.sql("UPDATE tidemill.migration SET version = 999");
+    b.sql("UPDATE tidemill.migration SET version = 999 WHERE version = 1");
     let e = migrate(&b.database(), &TableOptions::default(), &outputs(), false).await.unwrap_err();
     assert!(matches!(&e, StartError::Refused(t) if t.contains("newer")), "{e}");
 }

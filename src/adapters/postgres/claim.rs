@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use crate::domain::guard::Accepted;
 use crate::domain::lane::Epoch;
 use crate::domain::lane::Lane;
 use crate::domain::lane::Owner;
@@ -13,6 +14,7 @@ use crate::domain::miss::Mark;
 use crate::ports::Claimed;
 use crate::ports::SinkError;
 
+use super::acceptance;
 use super::connect::Database;
 use super::fault;
 use super::marks::mark;
@@ -132,6 +134,14 @@ impl Progress {
             Some(Totals { lane: self.lane(r)?, stored: r.get(2), dead_lettered: r.get(3), skipped: r.get(4) })
         };
         Ok(rows.iter().filter_map(totals).collect())
+    }
+
+    /// Causes of rejection that a person has accepted (rule J1).
+    pub async fn accepted(&self) -> Result<Vec<Accepted>, SinkError> {
+        let open = acceptance::open(&self.database, &self.sources()).await?;
+        let topic = |source| self.registered.sources.iter().position(|s| s.id == source);
+        let of = |(source, cause, left)| Some(Accepted { topic: topic(source)? as u16, cause, left });
+        Ok(open.into_iter().filter_map(of).collect())
     }
 
     fn source(&self, lane: Lane) -> i16 {

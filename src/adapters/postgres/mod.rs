@@ -1,5 +1,6 @@
 //! Postgres: the sink, the progress rows and the result table. Alone in knowing tokio-postgres.
 
+pub mod acceptance;
 pub mod audit;
 pub mod claim;
 mod conflict;
@@ -14,6 +15,7 @@ mod marks;
 pub mod migrate;
 pub mod options;
 pub mod register;
+pub mod sqlstate;
 mod statement;
 pub mod store;
 pub mod table;

@@ -62,7 +62,7 @@ impl Intake {
 
     pub(super) fn hear(&mut self, now: Now, message: Message, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
         match message {
-            Message::Returned(returns) => self.returned(returns),
+            Message::Returned(returns) => self.returned(now, returns),
             Message::WorkerFree => self.in_mill -= 1,
             Message::Claimed { lane, ticket, answer } => self.claimed(now, lane, ticket, answer, broker, orders),
             Message::Peeked { lane, ticket, answer } => self.peeked(now, lane, ticket, answer, orders),
@@ -79,6 +79,8 @@ impl Intake {
             Message::Outage { writer, cause: None } => {
                 self.outages.remove(&writer);
             }
+            Message::Flooded { lane, epoch, end, flood } => self.flooded(now, lane, epoch, end, flood, orders),
+            Message::Accepted(answer) => self.accepted(now, answer),
             Message::Drain => self.begin_drain(now),
             Message::Failed(cause) => self.fail(now, cause),
         }

@@ -3,6 +3,7 @@
 use super::Intake;
 use super::custody::{Custody, State};
 use super::returns::Totals;
+use crate::domain::guard::Flood;
 use crate::domain::lane::Lane;
 use crate::telemetry::snapshot::LaneState;
 
@@ -28,6 +29,8 @@ pub struct Status {
     pub lanes: Vec<LaneStatus>,
     /// Why nothing is taken, if so: machine-readable word and text. What holds single lanes back is said there.
     pub reasons: Vec<(&'static str, String)>,
+    /// Topics that the flood guard has stopped.
+    pub floods: Vec<(u16, Flood)>,
     pub limit_records: u64,
     pub limit_bytes: u64,
     /// Work is held somewhere behind intake.
@@ -40,8 +43,8 @@ pub struct Status {
 impl Intake {
     pub fn status(&self) -> Status {
         let mut reasons = vec![];
-        for cause in self.outages.values() {
-            reasons.push(("postgres", cause.clone()));
+        for trouble in self.outages.values() {
+            reasons.push((trouble.code(), trouble.text.clone()));
         }
         if let Some(cause) = &self.kafka_down {
             reasons.push(("kafka", cause.clone()));
@@ -56,6 +59,7 @@ impl Intake {
             batches_in_flight: self.flights.len() as u64,
             lanes: self.lanes.iter().map(|(lane, c)| self.lane_status(*lane, c)).collect(),
             reasons,
+            floods: self.stopped.iter().map(|(topic, s)| (*topic, s.flood)).collect(),
             limit_records: u64::from(self.settings.intake.in_flight_records),
             limit_bytes: self.settings.intake.in_flight_bytes.0,
             busy: !self.flights.is_empty() || !self.open.is_empty(),

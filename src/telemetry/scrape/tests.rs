@@ -21,6 +21,7 @@ fn full() -> Snapshot {
         skipped: vec![("no_card".into(), 4)],
         handed_back: 3,
         stale: 9,
+        floods: 2,
         in_flight: 7,
     };
     let lane = |partition, state, lag| LaneMark { topic: 0, partition, state, mark: 5, position: 6, lag };
