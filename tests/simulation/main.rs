@@ -20,6 +20,7 @@ use tidemill::domain::miss::Mark;
 use tidemill::pipeline::clock::Dice;
 use tidemill::pipeline::intake::Outcome;
 use tidemill::pipeline::message::Message;
+use tidemill::telemetry::snapshot::LaneState;
 
 const LANES: i32 = 5;
 const FAULTY_STEPS: u64 = 900;
@@ -93,7 +94,7 @@ impl Simulation {
 
     fn produce(&mut self) {
         let lane = Lane { topic: 0, partition: self.dice.below(LANES as u64) as i32 };
-        let burst = if self.poison.is_some() { 30 } else { 6 };
+        let burst = if self.poison.is_some() { 20 } else { 6 };
         for _ in 0..1 + self.dice.below(burst) {
             let value = if self.dice.below(30) == 0 { 0 } else { 1 + self.dice.below(100_000) };
             let value = self.poison.map_or(value, |by| value * by);
@@ -150,7 +151,7 @@ impl Simulation {
             9 => self.snapshots.push(self.world.borrow().database.clone()),
             10 if !self.snapshots.is_empty() && self.dice.below(3) == 0 => self.rewind(),
             11 => self.serve_orphan(),
-            12 => self.poison = [Some(37), Some(43), Some(47)][self.dice.below(3) as usize],
+            12 if self.dice.below(6) == 0 => self.poison = Some([37, 43, 47][self.dice.below(3) as usize]),
             13 => self.poison = None,
             _ => {}
         }
@@ -259,7 +260,10 @@ impl Simulation {
             if step == 300 {
                 self.operate();
             }
-            if step == 900 {
+            if step > 300 && step % 500 == 0 {
+                self.set_parked();
+            }
+            if step == 450 {
                 // Nobody's word is asked for where there was no flood.
                 let stopped = |m: &Member| m.intake.status().totals.sum(|t| t.floods);
                 self.met.floods += u64::from(self.members.iter().any(|m| stopped(m) > 0));
@@ -282,6 +286,18 @@ impl Simulation {
         for partition in 0..LANES {
             let row = Mark { next_offset: 0, epoch: Epoch(0), owner: None };
             world.database.rows.entry(Lane { topic: 0, partition }).or_insert(row);
+        }
+    }
+
+    /// The same for a row that was there before anybody knew that it was missing: its position is set anew.
+    fn set_parked(&mut self) {
+        let lanes = self.members.iter().flat_map(|m| m.intake.status().lanes);
+        let parked: Vec<Lane> = lanes.filter(|l| l.state == LaneState::Parked).map(|l| l.lane).collect();
+        let mut world = self.world.borrow_mut();
+        for lane in parked {
+            if let Some(row) = world.database.rows.get_mut(&lane) {
+                (row.epoch, row.owner) = (Epoch(row.epoch.0 + 1), None);
+            }
         }
     }
 
