@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lane::Now;
 use super::mutants;
-use super::retry::{self, Backoff};
+use super::retry::{Backoff, Options as Pace};
 
 /// When a breaker opens and closes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -76,7 +76,7 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    pub fn new(options: Options, retry: retry::Options) -> Breaker {
+    pub fn new(options: Options, retry: Pace) -> Breaker {
         let backoff = Backoff::new(retry);
         Breaker { options, backoff, state: State::Closed, era: 0, probing: 0, passed: 0, opened: 0 }
     }
