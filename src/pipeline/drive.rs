@@ -136,7 +136,7 @@ impl Drive {
     fn show_breaker(&mut self) {
         let (m, breaker) = (&self.metrics.breaker, self.writer.breaker());
         let (state, opened, exhausted) = (breaker.state(), breaker.opened(), breaker.backoff().exhausted());
-        let before = std::mem::replace(&mut self.shown, Some((state, opened, exhausted)));
+        let before = self.shown.replace((state, opened, exhausted));
         if before.is_none_or(|b| b.0 != state) {
             before.inspect(|b| m.of(b.0).decrement(1.0));
             m.of(state).increment(1.0);
