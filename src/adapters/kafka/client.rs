@@ -43,7 +43,12 @@ pub fn reader(options: &Options, plan: &MemoryPlan) -> ClientConfig {
 pub fn asker(options: &Options) -> ClientConfig {
     let mut config = common(options);
     options.options.apply(&mut config);
-    config.set("enable.partition.eof", "true").set("queued.max.messages.kbytes", "4096");
+    // One record is wanted, or the newest few: a broker should neither send more than that nor wait for more.
+    config
+        .set("enable.partition.eof", "true")
+        .set("queued.max.messages.kbytes", "4096")
+        .set("max.partition.fetch.bytes", "65536")
+        .set("fetch.wait.max.ms", "50");
     config
 }
 

@@ -41,6 +41,8 @@ const FIRST: &str = "INSERT INTO tidemill.progress AS p (source, partition, epoc
     ON CONFLICT (source, partition) DO UPDATE
       SET epoch = greatest(p.epoch, $3::int8) + 1, owner = EXCLUDED.owner, claimed_at = now()
     RETURNING next_offset, epoch";
+const FINGERPRINT: &str =
+    "SELECT fingerprint FROM tidemill.progress WHERE source = $1 AND partition = $2 AND epoch = $3 AND owner = $4";
 const RELEASE: &str =
     "UPDATE tidemill.progress SET owner = NULL WHERE source = $1 AND partition = $2 AND epoch = $3 AND owner = $4";
 const OWNED: &str = "SELECT source, partition, next_offset, epoch, owner FROM tidemill.progress
@@ -87,6 +89,14 @@ impl Progress {
             rows = self.query("claiming", CLAIM, &params).await;
         }
         Ok(rows?.first().map(claimed))
+    }
+
+    /// Hash of the last record that is settled below the mark of a lane that is ours under this epoch, if it is known.
+    pub async fn fingerprint(&self, lane: Lane, epoch: Epoch) -> Result<Option<i64>, SinkError> {
+        let owner = Uuid(self.owner.0);
+        let params: [&(dyn ToSql + Sync); 4] = [&self.source(lane), &lane.partition, &epoch.0, &owner];
+        let rows = self.query("reading a fingerprint", FINGERPRINT, &params).await?;
+        Ok(rows.first().and_then(|r| r.get(0)))
     }
 
     /// Whether there was a session to end.

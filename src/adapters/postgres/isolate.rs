@@ -102,7 +102,7 @@ fn named_row(error: &Error, rows: usize) -> Option<usize> {
     (1..=rows).contains(&line).then(|| line - 1)
 }
 
-fn reason(error: &Error) -> Rejected {
+pub(super) fn reason(error: &Error) -> Rejected {
     let Some(db) = error.as_db_error() else { return Rejected::new(Stage::Write, "refused", "") };
     let code = match db.code().code() {
         "23505" => "unique_violation",
