@@ -256,6 +256,12 @@ pub trait Claims: Send + Sync {
     /// Reads a lane's row without claiming it; a parked lane waits for a change there.
     fn peek(&self, lane: Lane) -> BoxFuture<'_, Result<Option<Mark>, ClaimError>>;
 
+    /// First and next offset of a lane's log, for the words that a parked lane is told of with; `None` when nobody knows.
+    fn bounds(&self, lane: Lane) -> BoxFuture<'_, Option<(i64, i64)>> {
+        let _ = lane;
+        Box::pin(std::future::ready(None))
+    }
+
     /// Gives a lane up, if it is still ours under this epoch.
     fn release(&self, lane: Lane, epoch: Epoch) -> BoxFuture<'_, Result<(), ClaimError>>;
 }

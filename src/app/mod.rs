@@ -12,6 +12,7 @@ mod prepare;
 mod run;
 mod signals;
 mod verify;
+mod watch;
 
 use crate::cli::CheckArgs;
 use crate::cli::Commands;

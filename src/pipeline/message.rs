@@ -74,6 +74,15 @@ pub struct Return {
     pub fate: Fate,
 }
 
+/// Why a topic as a whole cannot be read on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TopicTrouble {
+    /// It is not there; that may pass.
+    Missing(String),
+    /// Another topic of that name is: what it holds must not be taken for ours (promise P8).
+    Remade(String),
+}
+
 /// What intake is told. Returns are looked at before anything new is taken.
 #[derive(Debug)]
 pub enum Message {
@@ -89,6 +98,18 @@ pub enum Message {
         lane: Lane,
         ticket: u64,
         answer: Result<Option<Mark>, ClaimError>,
+    },
+    /// What a parked lane's log holds: first offset, and the one that the next record will get.
+    Bounds {
+        lane: Lane,
+        ticket: u64,
+        first: i64,
+        end: i64,
+    },
+    /// What the cluster says of a topic by now.
+    Topic {
+        topic: u16,
+        trouble: Option<TopicTrouble>,
     },
     /// A release was tried; whether it worked does not matter for correctness.
     Released,

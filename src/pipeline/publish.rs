@@ -43,6 +43,7 @@ pub fn snapshot(status: &Status, lags: &BTreeMap<Lane, i64>, names: &Names) -> S
         mark: l.mark.unwrap_or(0),
         position: l.position.unwrap_or(0),
         lag: lags.get(&l.lane).map(|lag| lag.unsigned_abs()),
+        lost: l.lost,
     });
     let mut not_ready: Vec<Reason> =
         status.reasons.iter().map(|(code, d)| Reason { code, detail: d.clone() }).collect();

@@ -81,6 +81,12 @@ impl<B> Running<B> {
         self.home.push(Message::Drain);
     }
 
+    /// Tells intake what the cluster says of a topic, or that it must end.
+    pub fn teller(&self) -> Arc<dyn Fn(Message) + Send + Sync> {
+        let home = self.home.clone();
+        Arc::new(move |message| home.push(message))
+    }
+
     /// After `ended`: lets the other threads and tasks go.
     pub async fn stop(self, patience: Duration) {
         self.mill.close();

@@ -117,6 +117,11 @@ pub const METRICS: &[Metric] = &[
         &["topic", "partition"],
         "Records between the partition's end and what is durable, by the client's statistics.",
     ),
+    gauge(
+        "tidemill_intake_lost_records",
+        &["topic", "partition"],
+        "Offsets between the mark of a parked partition and the first that its log still has.",
+    ),
     gauge("tidemill_pipeline_phase_info", &["phase"], "1 for the phase that the process is in."),
     gauge("tidemill_pipeline_not_ready_info", &["reason"], "1 for each reason why the process is not ready."),
     counter("tidemill_intake_rebalance_events_total", &["kind"], "Answers to the group: given, revoked, lost."),
@@ -146,6 +151,12 @@ pub const METRICS: &[Metric] = &[
         AGE,
         "Commit time minus record timestamp of the oldest record of a group; clamped at 0.",
     ),
+    gauge(
+        "tidemill_dead_letter_open_records",
+        &[],
+        "Dead letters of this pipeline that nobody has dealt with, up to 100,000; counted every `dead_letter.count_interval`.",
+    ),
+    gauge("tidemill_dead_letter_oldest_seconds", &[], "Age of the oldest of them; 0 without any."),
     histogram("tidemill_claim_wait_seconds", &[], SECONDS, "Time of one claim of a partition."),
     counter("tidemill_claim_answered_claims_total", &["outcome"], "Claims of partitions, by outcome."),
     histogram(

@@ -15,6 +15,7 @@ pub struct Metrics {
     pub mill: Mill,
     pub writer: Writer,
     pub claims: Claims,
+    pub letters: Letters,
     pub runtime_loop_lag: Histogram,
     pub shutdown: Shutdown,
 }
@@ -93,6 +94,13 @@ pub struct Claims {
     pub late: Counter,
 }
 
+/// Dead letters that wait for a person.
+#[derive(Clone)]
+pub struct Letters {
+    pub open: Gauge,
+    pub oldest: Gauge,
+}
+
 #[derive(Clone)]
 pub struct Shutdown {
     pub started: Counter,
@@ -108,6 +116,10 @@ impl Metrics {
             mill: Mill::new(r),
             writer: Writer::new(r),
             claims: Claims::new(r),
+            letters: Letters {
+                open: r.gauge("tidemill_dead_letter_open_records", &[]),
+                oldest: r.gauge("tidemill_dead_letter_oldest_seconds", &[]),
+            },
             runtime_loop_lag: r.histogram("tidemill_runtime_loop_lag_seconds", &[]),
             shutdown: Shutdown::new(r),
         }

@@ -105,9 +105,14 @@ fn topics(snapshot: &Snapshot, r: &Recorder) {
 
 fn lanes(snapshot: &Snapshot, r: &Recorder) {
     for lane in &snapshot.lanes {
-        let (Some(lag), Some(topic)) = (lane.lag, snapshot.topics.get(usize::from(lane.topic))) else { continue };
+        let Some(topic) = snapshot.topics.get(usize::from(lane.topic)) else { continue };
         let partition = lane.partition.to_string();
-        r.gauge("tidemill_intake_lag_records", &[&topic.topic, &partition]).set(lag as f64);
+        if let Some(lag) = lane.lag {
+            r.gauge("tidemill_intake_lag_records", &[&topic.topic, &partition]).set(lag as f64);
+        }
+        if let Some(lost) = lane.lost {
+            r.gauge("tidemill_intake_lost_records", &[&topic.topic, &partition]).set(lost as f64);
+        }
     }
 }
 

@@ -103,6 +103,8 @@ pub struct LaneMark {
     pub position: i64,
     /// Records behind the end of the log, when the client knows.
     pub lag: Option<u64>,
+    /// Offsets that a parked partition's log no longer has, when that is known.
+    pub lost: Option<u64>,
 }
 
 /// Everything that intake knows, at one moment.

@@ -172,6 +172,10 @@ impl Intake {
 
     pub(super) fn park(&mut self, now: Now, lane: Lane, cause: &str, orders: &mut Vec<Order>) {
         tracing::error!(%lane, cause, "partition parked");
+        if let Some(custody) = self.lanes.get_mut(&lane) {
+            custody.stands_at = custody.ledger.as_ref().map(Ledger::mark);
+            custody.bounds = None;
+        }
         self.give_up_epoch(lane, orders);
         self.set_state(lane, State::Parked { recheck: now, cause: cause.to_owned(), peeking: false, seen: None });
     }

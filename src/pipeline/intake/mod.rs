@@ -19,7 +19,7 @@ use crate::domain::batch::Batch;
 use crate::domain::lane::{Epoch, Lane, Now};
 use crate::domain::retry::{self, Backoff};
 use crate::pipeline::clock::Dice;
-use crate::pipeline::message::{Message, Order};
+use crate::pipeline::message::{Message, Order, TopicTrouble};
 use crate::ports::{Broker, BrokerEvent};
 use custody::Custody;
 use drain::Drain;
@@ -76,6 +76,8 @@ pub struct Intake {
     drain: Option<Drain>,
     outages: BTreeMap<usize, String>,
     kafka_down: Option<String>,
+    /// Topics that cannot be read on as a whole.
+    topics: BTreeMap<u16, TopicTrouble>,
     releasing: usize,
     commit_due: Now,
     sweep_due: Now,
@@ -117,6 +119,7 @@ impl Intake {
             drain: None,
             outages: BTreeMap::new(),
             kafka_down: None,
+            topics: BTreeMap::new(),
             releasing: 0,
             commit_due: Now::ZERO,
             sweep_due: Now::ZERO,

@@ -4,6 +4,7 @@ use super::Intake;
 use super::custody::{Custody, State};
 use super::returns::Totals;
 use crate::domain::lane::Lane;
+use crate::pipeline::message::TopicTrouble;
 use crate::telemetry::snapshot::LaneState;
 
 /// A lane in the picture.
@@ -16,6 +17,8 @@ pub struct LaneStatus {
     pub mark: Option<i64>,
     /// Next offset that will be taken.
     pub position: Option<i64>,
+    /// Offsets that a parked lane's log no longer has.
+    pub lost: Option<u64>,
 }
 
 /// The picture. Taken between two turns, so its numbers belong together.
@@ -45,6 +48,10 @@ impl Intake {
         }
         if let Some(cause) = &self.kafka_down {
             reasons.push(("kafka", cause.clone()));
+        }
+        for trouble in self.topics.values() {
+            let (TopicTrouble::Missing(cause) | TopicTrouble::Remade(cause)) = trouble;
+            reasons.push(("topic", cause.clone()));
         }
         if self.drain.is_some() {
             reasons.push(("draining", "the process is stopping".to_owned()));
@@ -77,9 +84,10 @@ impl Intake {
         LaneStatus {
             lane,
             state,
-            cause: custody.cause().map(str::to_owned),
+            cause: custody.cause(),
             mark: ledger.map(|l| l.mark()),
             position: ledger.map(|l| l.position()),
+            lost: custody.lost(),
         }
     }
 }

@@ -23,7 +23,15 @@ fn full() -> Snapshot {
         stale: 9,
         in_flight: 7,
     };
-    let lane = |partition, state, lag| LaneMark { topic: 0, partition, state, mark: 5, position: 6, lag };
+    let lane = |partition, state, lag| LaneMark {
+        topic: 0,
+        partition,
+        state,
+        mark: 5,
+        position: 6,
+        lag,
+        lost: lag.map(|n| n + 1),
+    };
     Snapshot {
         phase: Phase::Running,
         not_ready: vec![Reason { code: "postgres_down", detail: "no answer".into() }],
