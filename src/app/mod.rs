@@ -3,10 +3,13 @@
 mod check;
 mod claims;
 mod connect;
+mod dead_letters;
 mod demo;
 mod launch;
 mod migrate;
 mod model;
+mod offsets;
+mod oneshot;
 mod plan;
 mod prepare;
 mod run;
@@ -17,10 +20,12 @@ mod watch;
 use crate::cli::CheckArgs;
 use crate::cli::Commands;
 use crate::cli::ConfigArgs;
+use crate::cli::DeadLettersCommand;
 use crate::cli::DemoArgs;
 use crate::cli::Exit;
 use crate::cli::MigrateArgs;
 use crate::cli::ModelCommand;
+use crate::cli::OffsetsCommand;
 use crate::cli::VerifyArgs;
 use crate::config::Config;
 use crate::config::load;
@@ -33,6 +38,14 @@ pub struct App;
 impl Commands for App {
     fn model(&self, command: &ModelCommand) -> Exit {
         model::model(command)
+    }
+
+    fn dead_letters(&self, command: &DeadLettersCommand) -> Exit {
+        dead_letters::dead_letters(command)
+    }
+
+    fn offsets(&self, command: &OffsetsCommand) -> Exit {
+        offsets::offsets(command)
     }
 
     fn run(&self, args: &ConfigArgs) -> Exit {

@@ -146,7 +146,7 @@ impl<'a> Site<'a> {
         start(&Start { name: &name, config: &config, ops, arguments: &arguments, environment })
     }
 
-    fn config(&self, ops: SocketAddr) -> String {
+    pub fn config(&self, ops: SocketAddr) -> String {
         format!(
             r#"
             name = "fraud"
