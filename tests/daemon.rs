@@ -10,6 +10,9 @@ mod away;
 mod failpoints;
 #[path = "daemon/fence.rs"]
 mod fence;
+#[cfg(feature = "mutants")]
+#[path = "daemon/mutants.rs"]
+mod mutants;
 #[path = "daemon/position.rs"]
 mod position;
 #[path = "daemon/rewind.rs"]

@@ -35,6 +35,11 @@ impl Commands for App {
     }
 
     fn run(&self, args: &ConfigArgs) -> Exit {
+        // Tests of the tests: they start the real program with a bug in it and expect to see it.
+        #[cfg(feature = "mutants")]
+        if let Ok(name) = std::env::var("TIDEMILL_MUTANT") {
+            crate::domain::mutants::plant_everywhere(name);
+        }
         with_config(args, |config| with_logging(&config, || run::run(&config)))
     }
 

@@ -381,7 +381,16 @@ fn s1_the_same_seed_gives_the_same_trace() {
 #[test]
 fn s1_every_planted_bug_is_caught() {
     std::panic::set_hook(Box::new(|_| {}));
-    let bugs = ["no_fence", "fence_not_exact", "fence_no_epoch", "miss_is_success", "no_row_check", "commit_taken"];
+    let bugs = [
+        "no_fence",
+        "fence_not_exact",
+        "fence_no_epoch",
+        "miss_is_success",
+        "no_row_check",
+        "commit_taken",
+        "no_seek_back",
+        "outage_is_poison",
+    ];
     for bug in bugs {
         let (failed, _) = run_seeds(0, 3000, bug);
         assert!(!failed.is_empty(), "the planted bug `{bug}` was not caught");

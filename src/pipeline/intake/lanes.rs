@@ -5,6 +5,7 @@ use super::custody::{Custody, State};
 use crate::domain::lane::{Lane, Now};
 use crate::domain::ledger::Ledger;
 use crate::domain::miss::Mark;
+use crate::domain::mutants;
 use crate::pipeline::message::Order;
 use crate::ports::{Broker, ClaimError, Claimed};
 
@@ -48,7 +49,9 @@ impl Intake {
 
     fn begin(&mut self, now: Now, lane: Lane, claimed: Claimed, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
         let custody = self.lanes.get_mut(&lane).expect("only a lane in custody is claimed");
-        let assigned = if custody.fetching {
+        let assigned = if custody.fetching && mutants::on("no_seek_back") {
+            Ok(())
+        } else if custody.fetching {
             broker.restart(lane, claimed.next_offset)
         } else {
             self.assign_owed = false;

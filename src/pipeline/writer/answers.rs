@@ -8,6 +8,7 @@ use crate::domain::lane::{Lane, Now};
 use crate::domain::miss::{Mark, Miss, judge};
 use crate::domain::mutants;
 use crate::domain::scored::{Counts, Fate as RecordFate, Group, ScoredPiece};
+use crate::domain::verdict::{Rejected, Stage};
 use crate::pipeline::message::{Fate, Message, Tally};
 use crate::ports::{Guilty, Moved, SinkError, SinkFault};
 
@@ -95,6 +96,7 @@ impl Writer {
                 self.read_next(lanes, Why::Open);
                 self.wait(now, &error);
             }
+            _ if mutants::on("outage_is_poison") => self.condemn(now),
             SinkFault::Transient | SinkFault::Operator | SinkFault::Contract => {
                 if error.sqlstate.as_deref() == Some(STATEMENT_TIMEOUT) {
                     self.timed_out();
@@ -106,6 +108,15 @@ impl Writer {
                 self.wait(now, &error);
             }
         }
+    }
+
+    /// A planted bug: whatever could not be stored becomes a dead letter.
+    fn condemn(&mut self, now: Now) {
+        let pieces = &self.group.as_ref().expect("it was being stored").pieces;
+        let records = pieces.iter().enumerate().flat_map(|(i, p)| p.piece().records().map(move |r| (i, r)));
+        let why = Rejected::new(Stage::Write, "refused", "");
+        let guilty = records.map(|(piece, record)| Guilty { piece, record, why: why.clone() }).collect();
+        self.isolated(now, guilty);
     }
 
     /// Two in a row: the group is halved, down to one batch (rule W4).
