@@ -8,7 +8,6 @@ mod differences;
 mod live;
 #[path = "verify/scopes.rs"]
 mod scopes;
-#[allow(dead_code)]
 #[path = "daemon/site.rs"]
 mod site;
 #[path = "verify/stage.rs"]
