@@ -10,7 +10,7 @@ DEMO ?=
 # Models for `make bench-models`: letters of onnx/bench/models.py.
 BENCH_MODELS ?= abcdefgh
 
-.PHONY: help setup demo test bench-models
+.PHONY: help setup demo test fuzz bench-models
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,6 +25,10 @@ demo: ## a live pipeline on this machine: mock Kafka, a fraud model, a throwaway
 test: ## formatting, lints and every test, on real Kafka and Postgres
 	@scripts/setup.sh demo test
 	@scripts/test.sh
+
+fuzz: ## every reader against seeded mutations (SECONDS=600 each, TARGET=json,config, SEED=1); new inputs go to tests/fuzz/corpus
+	@scripts/setup.sh test
+	cargo test --workspace --features mutants,onnxruntime --test fuzz -- --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) --target "$(TARGET)" --save
 
 bench-models: ## every kind of model against onnxruntime, interleaved in one process (a release build; 20 minutes)
 	@scripts/setup.sh test
