@@ -10,7 +10,11 @@ DEMO ?=
 # Models for `make bench-models`: letters of onnx/bench/models.py.
 BENCH_MODELS ?= abcdefgh
 
-.PHONY: help setup demo test bench-models
+# Length and seed of a round of chaos or fuzzing, such as `make chaos SECONDS=600 SEED=7`.
+SECONDS ?= 600
+SEED ?= 1
+
+.PHONY: help setup demo test chaos mutants simulation fuzz bench-models
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,6 +29,25 @@ demo: ## a live pipeline on this machine: mock Kafka, a fraud model, a throwaway
 test: ## formatting, lints and every test, on real Kafka and Postgres
 	@scripts/setup.sh demo test
 	@scripts/test.sh
+
+chaos: ## a seeded round of faults over three processes, with an oracle at the end (SECONDS=600, SEED=1; docs/chaos.md)
+	@scripts/setup.sh demo test
+	@scripts/kafka-jars.sh >/dev/null
+	CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) cargo test --workspace --features mutants,onnxruntime --test chaos -- --nocapture chaos_keeps
+
+mutants: ## every planted bug must be seen (docs/chaos.md lists where)
+	@scripts/setup.sh demo test
+	@scripts/kafka-jars.sh >/dev/null
+	cargo test --workspace --features mutants,onnxruntime --test ledger --test simulation --test kafka_mock --test postgres --test daemon -- planted without_a_fence registering
+	for bug in commit_taken no_fence; do CHAOS_MUTANT=$$bug CHAOS_SECONDS=45 \
+	    cargo test --workspace --features mutants,onnxruntime --test chaos -- chaos_keeps || exit 1; done
+
+simulation: ## 100,000 seeds of the simulation
+	SEEDS=100000 cargo test --workspace --features mutants,onnxruntime --test simulation -- --nocapture s1_every_seed
+
+fuzz: ## every reader against seeded mutations (SECONDS=600 each, TARGET=json,config, SEED=1); new inputs go to tests/fuzz/corpus
+	@scripts/setup.sh test
+	cargo test --workspace --features mutants,onnxruntime --test fuzz -- --seconds $(SECONDS) --seed $(SEED) --target "$(TARGET)" --save
 
 bench-models: ## every kind of model against onnxruntime, interleaved in one process (a release build; 20 minutes)
 	@scripts/setup.sh test

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use crate::domain::batch::Batch;
 use crate::domain::fault::Fault;
 use crate::domain::fields::Fields;
+use crate::domain::guard::Accepted;
 use crate::domain::lane::{Epoch, Lane};
 use crate::domain::miss::Mark;
 use crate::domain::outputs::Outputs;
@@ -194,10 +195,12 @@ pub enum SinkFault {
     Ambiguous,
     /// Surely not stored; a person must help (permission, disk, password). Tried again slowly.
     Operator,
-    /// The table is not what it was at start (column gone, type changed).
+    /// The table is not what it was at start (column gone, type changed). The sink looks again with every try.
     Contract,
     /// A row's values are refused; [`Sink::isolate`] finds which.
     Data,
+    /// The statement itself is wrong: a bug of ours. Nothing is given up for it.
+    Bug,
 }
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -255,6 +258,15 @@ pub trait Claims: Send + Sync {
 
     /// Reads a lane's row without claiming it; a parked lane waits for a change there.
     fn peek(&self, lane: Lane) -> BoxFuture<'_, Result<Option<Mark>, ClaimError>>;
+
+    /// Causes of rejection that a person has accepted for a while (rule J1).
+    fn accepted(&self) -> BoxFuture<'_, Result<Vec<Accepted>, ClaimError>>;
+
+    /// First and next offset of a lane's log, for the words that a parked lane is told of with; `None` when nobody knows.
+    fn bounds(&self, lane: Lane) -> BoxFuture<'_, Option<(i64, i64)>> {
+        let _ = lane;
+        Box::pin(std::future::ready(None))
+    }
 
     /// Gives a lane up, if it is still ours under this epoch.
     fn release(&self, lane: Lane, epoch: Epoch) -> BoxFuture<'_, Result<(), ClaimError>>;

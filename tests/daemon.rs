@@ -10,6 +10,11 @@ mod away;
 mod failpoints;
 #[path = "daemon/fence.rs"]
 mod fence;
+#[path = "daemon/judge.rs"]
+mod judge;
+#[cfg(feature = "mutants")]
+#[path = "daemon/mutants.rs"]
+mod mutants;
 #[path = "daemon/position.rs"]
 mod position;
 #[path = "daemon/rewind.rs"]

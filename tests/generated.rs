@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use tidemill::adapters::models::manifest;
+use tidemill::adapters::postgres::sqlstate;
 use tidemill::config::Config;
 use tidemill::config::load;
 use tidemill::config::place::Source;
@@ -36,6 +37,14 @@ fn docs_metrics() {
         taken = stored + dead-lettered + skipped + handed back + in flight.\n\n\
         Beside them stand the usual `process_*` families (CPU, memory, files, threads).\n\n";
     check("docs/metrics.md", &format!("{head}{}", catalog::markdown()));
+}
+
+#[test]
+fn docs_sqlstate() {
+    let head = "# Errors of Postgres\n\n\
+        What each SQLSTATE means here, made from `src/adapters/postgres/sqlstate.rs`. A code's own line overrides that of its\n\
+        class (`…`). Only *data* makes dead letters, and an unknown code is an outage.\n\n";
+    check("docs/sqlstate.md", &format!("{head}{}", sqlstate::markdown()));
 }
 
 #[test]

@@ -125,3 +125,51 @@ fn a_scout_without_broker_says_so() {
     assert!(matches!(scout.watermarks(lane(0)).unwrap_err(), ScoutError::NoAnswer { .. }));
     assert!(matches!(scout.topics().unwrap_err(), ScoutError::NoAnswer { .. }));
 }
+
+#[cfg(feature = "mutants")]
+#[test]
+fn j2_a_planted_reset_is_seen_by_its_silence() {
+    use std::time::Instant;
+    use tidemill::ports::Broker;
+    use tidemill::ports::Room;
+
+    let told = |bug: &'static str, patience: Duration| {
+        let rig = Mock::new(1);
+        rig.fill(0, 10);
+        tidemill::domain::mutants::plant(bug);
+        let mut reader = rig.joined(1);
+        tidemill::domain::mutants::plant("");
+        reader.broker.assign(&[(lane(0), 500)]).unwrap();
+        let (begun, mut batch) = (Instant::now(), tidemill::domain::batch::Batch::default());
+        let room = Room { records: 10, bytes: usize::MAX };
+        while begun.elapsed() < patience {
+            reader.broker.take(lane(0), 0, room, &mut batch);
+            if reader.turn(Duration::from_millis(20)).iter().any(|e| matches!(e, BrokerEvent::OutOfRange { .. })) {
+                return Some(begun.elapsed());
+            }
+        }
+        None
+    };
+    let honest = told("", LONG).expect("a position outside the log is told");
+    assert_eq!(told("reset_latest", honest * 2 + Duration::from_secs(2)), None, "the planted bug was not planted");
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn t3_a_planted_split_behind_the_assignment_is_fatal() {
+    use tidemill::ports::Broker;
+
+    let rig = Mock::new(1);
+    rig.fill(0, 10);
+    let mut reader = rig.joined(1);
+    tidemill::domain::mutants::plant("split_after_assign");
+    reader.broker.assign(&[(lane(0), 0)]).unwrap();
+    tidemill::domain::mutants::plant("");
+    let (end, mut events) = (std::time::Instant::now() + LONG, vec![]);
+    // Past the reader's own poll, which takes nothing fatal.
+    while !events.iter().any(|e| matches!(e, BrokerEvent::Fatal(text) if text.contains("main queue"))) {
+        reader.broker.poll(&mut events);
+        assert!(std::time::Instant::now() < end, "records behind the split were never seen: {events:?}");
+    }
+    reader.close_soon();
+}

@@ -9,6 +9,8 @@ mod support;
 mod claims;
 #[path = "postgres/schema.rs"]
 mod schema;
+#[path = "postgres/sqlstate.rs"]
+mod sqlstate;
 #[path = "postgres/storing.rs"]
 mod storing;
 #[path = "postgres/trouble.rs"]

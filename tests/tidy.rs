@@ -3,6 +3,8 @@
 
 #[path = "tidy/layers.rs"]
 mod layers;
+#[path = "tidy/mutants.rs"]
+mod mutants;
 #[path = "tidy/report.rs"]
 mod report;
 #[path = "tidy/rules_can_fail.rs"]

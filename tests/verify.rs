@@ -8,8 +8,9 @@ mod differences;
 mod live;
 #[path = "verify/scopes.rs"]
 mod scopes;
-#[allow(dead_code)]
 #[path = "daemon/site.rs"]
 mod site;
 #[path = "verify/stage.rs"]
 mod stage;
+#[path = "verify/volume.rs"]
+mod volume;

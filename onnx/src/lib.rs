@@ -1,6 +1,7 @@
 //! Runs exported ONNX models on tensors: graphs are read, checked and planned here; who calls decides what the rows mean.
 #![deny(unsafe_code)]
 
+pub mod cpu;
 pub mod dense;
 pub mod engine;
 #[cfg(feature = "onnxruntime")]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::adapters::kafka::scout::Scout;
+use crate::adapters::kafka::scout::ScoutError;
 use crate::adapters::kafka::scout::TopicFacts;
 use crate::adapters::postgres::connect::Database;
 use crate::adapters::postgres::connect::verify_session;
@@ -40,15 +41,16 @@ impl Cluster {
 /// Why a service cannot be used.
 #[derive(Debug)]
 pub struct Trouble {
-    /// `kafka` or `postgres`.
+    /// `kafka`, `topic` or `postgres`.
     pub code: &'static str,
     pub fault: Fault,
     pub message: String,
 }
 
 impl Trouble {
-    pub fn kafka(error: crate::adapters::kafka::scout::ScoutError) -> Trouble {
-        Trouble { code: "kafka", fault: error.fault(), message: error.to_string() }
+    pub fn kafka(error: ScoutError) -> Trouble {
+        let code = if matches!(error, ScoutError::NoTopics(_)) { "topic" } else { "kafka" };
+        Trouble { code, fault: error.fault(), message: error.to_string() }
     }
 
     pub fn postgres(error: StartError) -> Trouble {

@@ -15,6 +15,7 @@ use crate::adapters::postgres::store::PostgresSink;
 use crate::admin::pages::Sources;
 use crate::admin::server;
 use crate::admin::server::Server;
+use crate::app::claims::Asked;
 use crate::app::claims::LaneClaims;
 use crate::app::claims::uid_text;
 use crate::app::connect;
@@ -24,6 +25,8 @@ use crate::app::connect::Trouble;
 use crate::app::plan;
 use crate::app::plan::Plan;
 use crate::app::prepare::Prepared;
+use crate::app::watch::Counter;
+use crate::app::watch::Watch;
 use crate::config::Config;
 use crate::config::show;
 use crate::domain::fault::Fault;
@@ -147,6 +150,8 @@ impl Made<'_> {
             scout: self.scout.clone(),
             registered: registered.clone(),
             start_from: config.kafka.start_from,
+            topic_ids: self.cluster.topics.iter().map(|t| t.id).collect(),
+            asked: Asked::default(),
         };
         let wake = Waker::default();
         let ring = wake.clone();
@@ -178,6 +183,21 @@ impl Made<'_> {
             runtime: tokio::runtime::Handle::current(),
         };
         let running = start::start(parts).map_err(|e| format!("cannot start a thread: {e}"))?;
+        let watch = Watch {
+            scout: self.scout.clone(),
+            database: self.database.clone(),
+            registered,
+            topic_ids: self.cluster.topics.iter().map(|t| t.id).collect(),
+            topics: config.kafka.topics.clone(),
+            tell: running.teller(),
+        };
+        tokio::spawn(watch.topics(config.kafka.topic_check_interval.duration()));
+        let counter = Counter {
+            database: self.database,
+            pipeline: config.name.clone(),
+            metrics: self.surface.metrics.letters.clone(),
+        };
+        tokio::spawn(counter.count(config.dead_letter.count_interval.duration()));
         Ok(Live { running, names, scout: self.scout })
     }
 }
@@ -199,6 +219,7 @@ fn settings(config: &Config) -> Settings {
         intake: config.intake.clone(),
         batch: config.batch.clone(),
         shutdown: config.shutdown.clone(),
+        guard: config.guard.clone(),
         commit_interval: config.kafka.commit_interval.duration(),
         workers: plan::threads(config),
     }

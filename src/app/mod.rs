@@ -3,23 +3,29 @@
 mod check;
 mod claims;
 mod connect;
+mod dead_letters;
 mod demo;
 mod launch;
 mod migrate;
 mod model;
+mod offsets;
+mod oneshot;
 mod plan;
 mod prepare;
 mod run;
 mod signals;
 mod verify;
+mod watch;
 
 use crate::cli::CheckArgs;
 use crate::cli::Commands;
 use crate::cli::ConfigArgs;
+use crate::cli::DeadLettersCommand;
 use crate::cli::DemoArgs;
 use crate::cli::Exit;
 use crate::cli::MigrateArgs;
 use crate::cli::ModelCommand;
+use crate::cli::OffsetsCommand;
 use crate::cli::VerifyArgs;
 use crate::config::Config;
 use crate::config::load;
@@ -34,7 +40,20 @@ impl Commands for App {
         model::model(command)
     }
 
+    fn dead_letters(&self, command: &DeadLettersCommand) -> Exit {
+        dead_letters::dead_letters(command)
+    }
+
+    fn offsets(&self, command: &OffsetsCommand) -> Exit {
+        offsets::offsets(command)
+    }
+
     fn run(&self, args: &ConfigArgs) -> Exit {
+        // Tests of the tests: they start the real program with a bug in it and expect to see it.
+        #[cfg(feature = "mutants")]
+        if let Ok(name) = std::env::var("TIDEMILL_MUTANT") {
+            crate::domain::mutants::plant_everywhere(name);
+        }
         with_config(args, |config| with_logging(&config, || run::run(&config)))
     }
 

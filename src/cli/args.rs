@@ -1,6 +1,7 @@
 //! Arguments that commands share, and those of the commands without a file of their own.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
@@ -55,6 +56,31 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: Result<Millis, serde::de::value::Error> =
         serde::Deserialize::deserialize(serde::de::value::StrDeserializer::new(text));
     parsed.map(Millis::duration).map_err(|e| e.to_string())
+}
+
+/// A partition of a topic: `payments:3`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    pub topic: String,
+    pub partition: i32,
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Place, String> {
+        let (topic, partition) = text.rsplit_once(':').unwrap_or(("", ""));
+        match partition.parse::<i32>() {
+            Ok(partition) if partition >= 0 && !topic.is_empty() => Ok(Place { topic: topic.to_owned(), partition }),
+            _ => Err(format!("`{text}` is not a topic and a partition, such as payments:3")),
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.topic, self.partition)
+    }
 }
 
 /// A point in time as people write it.

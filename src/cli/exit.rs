@@ -5,7 +5,7 @@
 pub enum Exit {
     /// Done, or drained: nothing will be read again.
     Done,
-    /// `verify`: what is stored is not what the log says.
+    /// `verify`: what is stored is not what the log says. `dead-letters replay`: some failed again.
     Differences,
     /// The configuration, the model or the table is wrong; a restart does not help. Also wrong usage.
     Configuration,

@@ -1,8 +1,11 @@
 //! The command line: its shape and its exit codes. What a command does is passed in by `main`, which knows all parts.
 
+mod accept;
 mod args;
+mod dead_letters;
 mod exit;
 mod model;
+mod offsets;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -12,10 +15,20 @@ use std::io::Write;
 use clap::Parser;
 use clap::Subcommand;
 
+pub use self::accept::AcceptArgs;
 pub use self::args::CheckArgs;
 pub use self::args::ConfigArgs;
 pub use self::args::DemoArgs;
 pub use self::args::MigrateArgs;
+pub use self::args::Moment;
+pub use self::args::Place;
+pub use self::dead_letters::DeadLetterFilter;
+pub use self::dead_letters::DeadLetterState;
+pub use self::dead_letters::DeadLettersCommand;
+pub use self::dead_letters::DeadLettersListArgs;
+pub use self::dead_letters::DeadLettersPurgeArgs;
+pub use self::dead_letters::DeadLettersReplayArgs;
+pub use self::dead_letters::DeadLettersShowArgs;
 pub use self::exit::Exit;
 pub use self::model::EngineArgs;
 pub use self::model::ModelBenchArgs;
@@ -24,6 +37,14 @@ pub use self::model::ModelInitArgs;
 pub use self::model::ModelInspectArgs;
 pub use self::model::ModelPredictArgs;
 pub use self::model::ModelRunArgs;
+pub use self::offsets::ChangeArgs;
+pub use self::offsets::OffsetsAdoptArgs;
+pub use self::offsets::OffsetsCommand;
+pub use self::offsets::OffsetsSetArgs;
+pub use self::offsets::OffsetsShowArgs;
+pub use self::offsets::OffsetsSkipArgs;
+pub use self::offsets::Partitions;
+pub use self::offsets::Target;
 pub use self::verify::VerifyArgs;
 use crate::config::Config;
 use crate::config::load;
@@ -38,8 +59,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done or drained, 1 verify found differences, 2 configuration, 3 drain budget passed, 4 cannot go on, \
-    128+n second signal n.";
+const EXIT_CODES: &str = "Exit codes: 0 done or drained, 1 verify found differences or dead letters failed again, 2 configuration, \
+    3 drain budget passed, 4 cannot go on, 128+n second signal n.";
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -56,6 +77,12 @@ pub enum Command {
     /// Look at a model, try it, measure it: no Kafka and no Postgres needed.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Look at the records that could not be processed, and do something about them: no Kafka needed.
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
+    /// Look at the positions of partitions and set them by hand; every change is on record.
+    #[command(subcommand)]
+    Offsets(OffsetsCommand),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -74,6 +101,8 @@ pub enum ConfigCommand {
 /// The commands that need adapters. `app` fills them.
 pub trait Commands {
     fn model(&self, command: &ModelCommand) -> Exit;
+    fn dead_letters(&self, command: &DeadLettersCommand) -> Exit;
+    fn offsets(&self, command: &OffsetsCommand) -> Exit;
     fn run(&self, args: &ConfigArgs) -> Exit;
     fn check(&self, args: &CheckArgs) -> Exit;
     fn migrate(&self, args: &MigrateArgs) -> Exit;
@@ -91,6 +120,8 @@ impl Cli {
             Command::Verify(args) => commands.verify(&args),
             Command::Demo(args) => commands.demo(&args),
             Command::Model(command) => commands.model(&command),
+            Command::DeadLetters(command) => commands.dead_letters(&command),
+            Command::Offsets(command) => commands.offsets(&command),
             Command::Config(ConfigCommand::Show(args)) => show_config(&args),
             Command::Config(ConfigCommand::Schema) => print(&schema::of::<Config>()),
             Command::Version => print(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n")),

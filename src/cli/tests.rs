@@ -29,13 +29,41 @@ fn commands_parse_as_documented() {
     assert_eq!((verify.topic.as_deref(), verify.partition, verify.windows), (Some("t"), Some(3), Some(5)));
     assert_eq!(verify.since, Some(Moment::Ago(Duration::from_secs(7_200))));
     assert!(matches!(parse("tidemill migrate --dry-run"), Ok(Command::Migrate(m)) if m.dry_run));
+    let line = "tidemill dead-letters list --partition a:b:3 --since 2d --until 1970-01-01T00:00:01Z --id 1,2";
+    let Ok(Command::DeadLetters(DeadLettersCommand::List(list))) = parse(line) else { panic!("dead-letters") };
+    assert_eq!(list.filter.partition, Some(Place { topic: "a:b".to_owned(), partition: 3 }));
+    assert_eq!(list.filter.since.map(|m| m.millis(172_800_007_000)), Some(7));
+    assert_eq!((list.filter.until, list.filter.ids), (Some(Moment::At(1000)), vec![1, 2]));
+    let line = "tidemill offsets set --partition a:3 --to 2026-01-31T08:00:00Z --expect 7 --reason x";
+    let Ok(Command::Offsets(OffsetsCommand::Set(set))) = parse(line) else { panic!("offsets set") };
+    assert!(matches!(set.to, Target::Find(_)) && set.expect == Some(7) && !set.change.yes);
+    let line = "tidemill offsets skip --all-partitions --lost --reason x --yes";
+    assert!(matches!(parse(line), Ok(Command::Offsets(OffsetsCommand::Skip(s))) if s.lost && s.change.yes));
     assert!(matches!(parse("tidemill config schema"), Ok(Command::Config(ConfigCommand::Schema))));
     assert!(matches!(parse("tidemill version"), Ok(Command::Version)));
 }
 
 #[test]
 fn wrong_usage_exits_with_the_code_of_a_wrong_configuration() {
-    for line in ["tidemill runn", "tidemill demo --duration 5parsecs", "tidemill check --sample 0"] {
+    for line in [
+        "tidemill runn",
+        "tidemill demo --duration 5parsecs",
+        "tidemill check --sample 0",
+        "tidemill dead-letters list --partition payments",
+        "tidemill dead-letters list --partition payments:-1",
+        "tidemill dead-letters list --since yesterday",
+        "tidemill dead-letters show",
+        "tidemill dead-letters replay --rate 0",
+        "tidemill dead-letters purge --all",
+        "tidemill dead-letters purge --older-than 30d --until 3d --because x",
+        "tidemill offsets set --partition a:3 --to 5",
+        "tidemill offsets set --to 5 --reason x",
+        "tidemill offsets set --partition a:3 --all-partitions --to 5 --reason x",
+        "tidemill offsets set --all-partitions --to 5 --reason x --expect 4",
+        "tidemill offsets set --partition a:3 --to -5 --reason x",
+        "tidemill offsets set --partition a:3 --to 5 --reason x --delete-rows --allow-repeat",
+        "tidemill offsets skip --partition a:3 --reason x",
+    ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), i32::from(Exit::Configuration.code()), "{line}");
     }
@@ -63,6 +91,12 @@ impl Commands for Fake {
     fn verify(&self, _: &VerifyArgs) -> Exit {
         Exit::Signal(6)
     }
+    fn offsets(&self, _: &OffsetsCommand) -> Exit {
+        Exit::Signal(8)
+    }
+    fn dead_letters(&self, _: &DeadLettersCommand) -> Exit {
+        Exit::Signal(7)
+    }
 }
 
 #[test]
@@ -74,6 +108,9 @@ fn every_command_is_answered_by_its_own() {
         ("tidemill demo", Exit::Signal(4)),
         ("tidemill model run m.onnx --rows -", Exit::Signal(5)),
         ("tidemill verify --json", Exit::Signal(6)),
+        ("tidemill dead-letters accept --cause decode/bad_json --for 1h", Exit::Signal(7)),
+        ("tidemill dead-letters show 7", Exit::Signal(7)),
+        ("tidemill offsets show --json", Exit::Signal(8)),
         ("tidemill config show -c /nonexistent.toml", Exit::Configuration),
         ("tidemill version", Exit::Done),
     ] {

@@ -24,6 +24,7 @@ use crate::adapters::kafka;
 use crate::adapters::models;
 use crate::adapters::postgres;
 use crate::admin;
+use crate::domain::guard;
 use crate::pipeline::intake;
 use crate::pipeline::mill;
 use crate::pipeline::writer;
@@ -50,6 +51,8 @@ pub struct Config {
     pub postgres: postgres::options::PostgresOptions,
     /// What a dead letter keeps.
     pub dead_letter: postgres::options::DeadLetterOptions,
+    /// When rejected records stop their topic instead of becoming dead letters.
+    pub guard: guard::Options,
     /// How much may be under way.
     pub intake: intake::options::Options,
     /// When a micro-batch closes.

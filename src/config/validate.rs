@@ -54,6 +54,10 @@ fn sizes(config: &Config, problems: &mut Vec<(String, String)>) {
     let largest = config.batch.bytes_max.0.saturating_add(config.event.bytes_max.0);
     let text = format!("batch.bytes_max and event.bytes_max together must stay below {limit} bytes");
     must("batch.bytes_max", largest < limit, text);
+    let guard = &config.guard;
+    must("guard.share", (1..=100).contains(&guard.share), format!("{} percent: use 1 to 100", guard.share));
+    let text = format!("guard.least = {} records never are in a window of {}", guard.least, guard.window);
+    must("guard.window", guard.window >= guard.least && guard.least > 0, text);
     let writers = config.writer.writers;
     must("writer.writers", (1..=64).contains(&writers), format!("{writers} writers: use 1 to 64"));
     must("writer.group_rows", config.writer.group_rows > 0, "a group holds one row at least".into());

@@ -1,8 +1,10 @@
 //! Layer 0: decides, and touches nothing. No I/O, clock, async, threads or logging; time and randomness are arguments.
 
 pub mod batch;
+pub mod breaker;
 pub mod fault;
 pub mod fields;
+pub mod guard;
 pub mod lane;
 pub mod ledger;
 pub mod miss;

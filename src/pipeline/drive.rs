@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::breaker::State;
 use crate::domain::miss::Miss;
 use crate::domain::scored::Group;
 use crate::pipeline::clock::{Clock, wall_micros};
@@ -33,6 +34,8 @@ pub struct Drive {
     pub stop: CancellationToken,
     /// The last call was answered by the database.
     pub connected: bool,
+    /// What the metrics show of the breaker: state, times opened, retries without budget.
+    pub shown: Option<(State, u64, u64)>,
 }
 
 impl Drive {
@@ -118,7 +121,7 @@ impl Drive {
         }
     }
 
-    fn pulse(&self) {
+    fn pulse(&mut self) {
         let waits = self.writer.in_outage().then_some(Outage::Postgres);
         self.beat.turn(self.clock.now(), self.writer.holds_work(), waits);
         let stats = self.writer.stats();
@@ -126,6 +129,21 @@ impl Drive {
         self.metrics.misses.again.absolute(stats.again);
         self.metrics.misses.stored.absolute(stats.found_stored);
         self.metrics.fenced.absolute(stats.dropped);
+        self.show_breaker();
+    }
+
+    /// All writers share the numbers, so each adds what is new of its own.
+    fn show_breaker(&mut self) {
+        let (m, breaker) = (&self.metrics.breaker, self.writer.breaker());
+        let (state, opened, exhausted) = (breaker.state(), breaker.opened(), breaker.backoff().exhausted());
+        let before = self.shown.replace((state, opened, exhausted));
+        if before.is_none_or(|b| b.0 != state) {
+            before.inspect(|b| m.of(b.0).decrement(1.0));
+            m.of(state).increment(1.0);
+        }
+        let (_, old_opened, old_exhausted) = before.unwrap_or_default();
+        m.opened.increment(opened - old_opened);
+        m.exhausted.increment(exhausted - old_exhausted);
     }
 
     fn count_group(&self, group: &Group, start: crate::domain::lane::Now) {
@@ -151,6 +169,7 @@ impl Drive {
             SinkFault::Operator => &r.operator,
             SinkFault::Contract => &r.contract,
             SinkFault::Data => &r.data,
+            SinkFault::Bug => &r.bug,
         };
         counter.increment(1);
     }

@@ -58,6 +58,18 @@ impl Errands {
         self.spawn(async move {
             let answer = me.within(me.claims.peek(lane)).await;
             me.home.push(Message::Peeked { lane, ticket, answer });
+            let bounds = tokio::time::timeout(me.deadline, me.claims.bounds(lane)).await;
+            if let Ok(Some((first, end))) = bounds {
+                me.home.push(Message::Bounds { lane, ticket, first, end });
+            }
+        });
+    }
+
+    pub fn accepted(&self) {
+        let me = self.clone();
+        self.spawn(async move {
+            let answer = me.within(me.claims.accepted()).await;
+            me.home.push(Message::Accepted(answer));
         });
     }
 

@@ -76,6 +76,7 @@ impl<B: Broker> IntakeThread<B> {
             Order::Claim { lane, ticket, floor } => self.errands.claim(lane, ticket, floor),
             Order::Peek { lane, ticket } => self.errands.peek(lane, ticket),
             Order::Release { lane, epoch } => self.errands.release(lane, epoch),
+            Order::Accepted => self.errands.accepted(),
             Order::Begin { lane, epoch, mark } => {
                 tracing::info!(partition = self.names.lane(lane), epoch = epoch.0, offset = mark, "partition claimed");
                 to(lane).push(ToWriter::Begin { lane, epoch, mark });
@@ -122,6 +123,7 @@ impl<B: Broker> IntakeThread<B> {
         m.commits_failed.absolute(status.totals.commit_errors);
         let outage = status.reasons.iter().find_map(|(code, _)| match *code {
             "postgres" => Some(Outage::Postgres),
+            "postgres_operator" | "postgres_contract" | "postgres_bug" => Some(Outage::Operator),
             "kafka" => Some(Outage::Kafka),
             _ => None,
         });

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::domain::batch::{Batch, Piece};
+use crate::domain::guard::{Accepted, Flood};
 use crate::domain::lane::{Epoch, Lane};
 use crate::domain::miss::{Mark, Miss};
 use crate::domain::scored::{Counts, Scored, ScoredPiece};
 use crate::domain::verdict::Stage;
 use crate::pipeline::intake::Closed;
-use crate::ports::{ClaimError, Claimed};
+use crate::ports::{ClaimError, Claimed, SinkFault};
 
 /// What intake asks of the others. The thread loop (or the simulation) carries it out, in order.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub enum Order {
         lane: Lane,
         epoch: Epoch,
     },
+    /// Ask what a person has accepted of the causes that stop topics (rule J1).
+    Accepted,
     /// To the mill; why it closed is for the metrics.
     Mill {
         batch: Batch,
@@ -74,6 +77,35 @@ pub struct Return {
     pub fate: Fate,
 }
 
+/// Why a writer cannot store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trouble {
+    pub fault: SinkFault,
+    /// Names what and the way out.
+    pub text: String,
+}
+
+impl Trouble {
+    /// Reason code of `/readyz`: whether it passes by itself, or who must act.
+    pub fn code(&self) -> &'static str {
+        match self.fault {
+            SinkFault::Transient | SinkFault::Ambiguous | SinkFault::Data => "postgres",
+            SinkFault::Operator => "postgres_operator",
+            SinkFault::Contract => "postgres_contract",
+            SinkFault::Bug => "postgres_bug",
+        }
+    }
+}
+
+/// Why a topic as a whole cannot be read on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TopicTrouble {
+    /// It is not there; that may pass.
+    Missing(String),
+    /// Another topic of that name is: what it holds must not be taken for ours (promise P8).
+    Remade(String),
+}
+
 /// What intake is told. Returns are looked at before anything new is taken.
 #[derive(Debug)]
 pub enum Message {
@@ -90,6 +122,18 @@ pub enum Message {
         ticket: u64,
         answer: Result<Option<Mark>, ClaimError>,
     },
+    /// What a parked lane's log holds: first offset, and the one that the next record will get.
+    Bounds {
+        lane: Lane,
+        ticket: u64,
+        first: i64,
+        end: i64,
+    },
+    /// What the cluster says of a topic by now.
+    Topic {
+        topic: u16,
+        trouble: Option<TopicTrouble>,
+    },
     /// A release was tried; whether it worked does not matter for correctness.
     Released,
     /// A writer's reading of a row ends the epoch (rule W5): `Fenced`, `Restart` or `Park`.
@@ -98,11 +142,20 @@ pub enum Message {
         epoch: Epoch,
         miss: Miss,
     },
-    /// A writer cannot store (the cause names what and the way out), or can again.
+    /// A writer's breaker is not closed, and why; or it is again.
     Outage {
         writer: usize,
-        cause: Option<String>,
+        cause: Option<Trouble>,
     },
+    /// A writer holds a piece that would flood the dead letters; everything of the lane before it is durable (rule J1).
+    Flooded {
+        lane: Lane,
+        epoch: Epoch,
+        end: i64,
+        flood: Flood,
+    },
+    /// What a person has accepted.
+    Accepted(Result<Vec<Accepted>, ClaimError>),
     /// Drain and leave within the budget.
     Drain,
     /// A thread or task of the pipeline ended by a bug: drain what can be drained and end.

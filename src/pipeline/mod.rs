@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod drive;
 pub mod errands;
+pub mod guarding;
 pub mod intake;
 pub mod intake_thread;
 pub mod mailbox;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::domain::guard::Flood;
 use crate::domain::lane::Lane;
 use crate::pipeline::intake::{Status, TopicTotals};
 use crate::telemetry::snapshot::{LaneMark, Phase, Reason, Snapshot, TopicCounts};
@@ -43,6 +44,7 @@ pub fn snapshot(status: &Status, lags: &BTreeMap<Lane, i64>, names: &Names) -> S
         mark: l.mark.unwrap_or(0),
         position: l.position.unwrap_or(0),
         lag: lags.get(&l.lane).map(|lag| lag.unsigned_abs()),
+        lost: l.lost,
     });
     let mut not_ready: Vec<Reason> =
         status.reasons.iter().map(|(code, d)| Reason { code, detail: d.clone() }).collect();
@@ -50,6 +52,9 @@ pub fn snapshot(status: &Status, lags: &BTreeMap<Lane, i64>, names: &Names) -> S
         if let Some(cause) = &lane.cause {
             not_ready.push(Reason { code: "partition", detail: format!("{}: {cause}", names.lane(lane.lane)) });
         }
+    }
+    for (topic, flood) in &status.floods {
+        not_ready.push(Reason { code: "guard", detail: flood_text(&names.topic(*topic), flood) });
     }
     Snapshot {
         phase: if status.draining { Phase::Draining } else { Phase::Running },
@@ -63,6 +68,15 @@ pub fn snapshot(status: &Status, lags: &BTreeMap<Lane, i64>, names: &Names) -> S
     }
 }
 
+fn flood_text(topic: &str, flood: &Flood) -> String {
+    let Flood { cause, rejected, of } = flood;
+    format!(
+        "topic {topic}: {rejected} of the last {of} records are rejected for {cause}; nothing is lost and nothing more is \
+         taken but a record now and then: mend the producer, the configuration or the table, or accept the dead letters: \
+         `tidemill dead-letters accept --cause {cause} --for 1h`"
+    )
+}
+
 fn topic_counts(names: &Names, topic: u16, totals: &TopicTotals) -> TopicCounts {
     TopicCounts {
         topic: names.topic(topic),
@@ -73,6 +87,7 @@ fn topic_counts(names: &Names, topic: u16, totals: &TopicTotals) -> TopicCounts 
         skipped: totals.skipped.iter().map(|(rule, n)| (names.rule(*rule), *n)).collect(),
         handed_back: totals.handed_back,
         stale: totals.stale,
+        floods: totals.floods,
         in_flight: totals.in_flight(),
     }
 }

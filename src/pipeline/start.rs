@@ -17,6 +17,7 @@ use crate::domain::scored::ScoredPiece;
 use crate::pipeline::clock::{Clock, Dice};
 use crate::pipeline::drive::Drive;
 use crate::pipeline::errands::{AT_ONCE, Errands};
+use crate::pipeline::guarding::SharedGuard;
 use crate::pipeline::intake::{Intake, Outcome, Settings, Status};
 use crate::pipeline::intake_thread::IntakeThread;
 use crate::pipeline::mailbox::{Mailbox, WorkQueue};
@@ -81,6 +82,12 @@ impl<B> Running<B> {
         self.home.push(Message::Drain);
     }
 
+    /// Tells intake what the cluster says of a topic, or that it must end.
+    pub fn teller(&self) -> Arc<dyn Fn(Message) + Send + Sync> {
+        let home = self.home.clone();
+        Arc::new(move |message| home.push(message))
+    }
+
     /// After `ended`: lets the other threads and tasks go.
     pub async fn stop(self, patience: Duration) {
         self.mill.close();
@@ -122,8 +129,10 @@ pub fn start<B: Broker + Send + 'static>(parts: Parts<B>) -> std::io::Result<Run
         runtime: parts.runtime,
     };
     let mut dice = parts.dice;
+    let guard = SharedGuard::new(parts.settings.guard.clone());
     for (i, sink) in parts.sinks.into_iter().enumerate() {
-        let writer = Writer::new(i, parts.owner, parts.writer.clone(), Dice::seeded(dice.next()));
+        let dice = Dice::seeded(dice.next());
+        let writer = Writer::new(i, parts.owner, parts.writer.clone(), dice).guarded_by(guard.clone());
         let beat = parts.health.stage(format!("writer-{i}"));
         shared.start_writer(i, writer, sink, bound, parts.metrics.writer.clone(), beat);
     }
@@ -145,7 +154,7 @@ pub fn start<B: Broker + Send + 'static>(parts: Parts<B>) -> std::io::Result<Run
     };
     let thread = IntakeThread {
         rows_max: parts.settings.batch.rows_max,
-        intake: Intake::new(parts.settings, Dice::seeded(dice.next())),
+        intake: Intake::new(parts.settings, Dice::seeded(dice.next())).guarded_by(guard),
         broker: parts.broker,
         home: shared.home.clone(),
         mill: shared.mill.clone(),
@@ -194,6 +203,7 @@ impl Shared {
             beat,
             stop,
             connected: false,
+            shown: None,
         };
         // A task of its own watches it, since a panic must stop the pipeline and not only one task.
         let task = self.tasks.spawn_on(drive.run(), &self.runtime);

@@ -33,7 +33,7 @@ pub struct Metric {
 }
 
 /// Last word of a name, before `_total`.
-pub const UNITS: [&str; 17] = [
+pub const UNITS: [&str; 18] = [
     "records",
     "bytes",
     "batches",
@@ -50,6 +50,7 @@ pub const UNITS: [&str; 17] = [
     "runs",
     "connections",
     "threads",
+    "breakers",
     "info",
 ];
 
@@ -101,6 +102,7 @@ pub const METRICS: &[Metric] = &[
         &["topic"],
         "Records below the position, dropped after a restart of a partition before they were taken.",
     ),
+    counter("tidemill_guard_stopped_events_total", &["topic"], "Times that the flood guard stopped a topic."),
     gauge("tidemill_intake_in_flight_records", &["topic"], "Records taken and not yet settled."),
     gauge("tidemill_intake_in_flight_bytes", &[], "Bytes taken and not yet settled."),
     gauge("tidemill_intake_in_flight_batches", &[], "Micro-batches that are not yet settled."),
@@ -116,6 +118,11 @@ pub const METRICS: &[Metric] = &[
         "tidemill_intake_lag_records",
         &["topic", "partition"],
         "Records between the partition's end and what is durable, by the client's statistics.",
+    ),
+    gauge(
+        "tidemill_intake_lost_records",
+        &["topic", "partition"],
+        "Offsets between the mark of a parked partition and the first that its log still has.",
     ),
     gauge("tidemill_pipeline_phase_info", &["phase"], "1 for the phase that the process is in."),
     gauge("tidemill_pipeline_not_ready_info", &["reason"], "1 for each reason why the process is not ready."),
@@ -138,6 +145,17 @@ pub const METRICS: &[Metric] = &[
     counter("tidemill_writer_repeated_retries_total", &["fault"], "Transactions tried again, by fault."),
     counter("tidemill_writer_fenced_pieces_total", &[], "Pieces dropped because another process owns the partition."),
     counter("tidemill_writer_mark_misses_total", &["verdict"], "Marks that did not move, by what their row said."),
+    gauge(
+        "tidemill_breaker_current_breakers",
+        &["dependency", "state"],
+        "Circuit breakers by state; each writer has one for Postgres. One that is not closed stops intake.",
+    ),
+    counter("tidemill_breaker_opened_events_total", &["dependency"], "Times that a circuit breaker opened."),
+    counter(
+        "tidemill_breaker_unbudgeted_retries_total",
+        &["dependency"],
+        "Retries that found their budget used up and waited for half of the longest delay at least.",
+    ),
     gauge("tidemill_writer_open_connections", &[], "Writers that have a working connection."),
     gauge("tidemill_writer_backlog_pieces", &[], "Pieces that wait to be written."),
     histogram(
@@ -146,6 +164,12 @@ pub const METRICS: &[Metric] = &[
         AGE,
         "Commit time minus record timestamp of the oldest record of a group; clamped at 0.",
     ),
+    gauge(
+        "tidemill_dead_letter_open_records",
+        &[],
+        "Dead letters of this pipeline that nobody has dealt with, up to 100,000; counted every `dead_letter.count_interval`.",
+    ),
+    gauge("tidemill_dead_letter_oldest_seconds", &[], "Age of the oldest of them; 0 without any."),
     histogram("tidemill_claim_wait_seconds", &[], SECONDS, "Time of one claim of a partition."),
     counter("tidemill_claim_answered_claims_total", &["outcome"], "Claims of partitions, by outcome."),
     histogram(

@@ -6,6 +6,8 @@ use metrics::Counter;
 use metrics::Gauge;
 use metrics::Histogram;
 
+use crate::domain::breaker::State;
+
 use super::recorder::Recorder;
 
 /// All handles. Clones share the same numbers.
@@ -15,6 +17,7 @@ pub struct Metrics {
     pub mill: Mill,
     pub writer: Writer,
     pub claims: Claims,
+    pub letters: Letters,
     pub runtime_loop_lag: Histogram,
     pub shutdown: Shutdown,
 }
@@ -61,6 +64,38 @@ pub struct Writer {
     pub connections: Gauge,
     pub backlog: Gauge,
     pub record_age: Histogram,
+    pub breaker: Breaker,
+}
+
+/// Breakers of one dependency.
+#[derive(Clone)]
+pub struct Breaker {
+    pub closed: Gauge,
+    pub open: Gauge,
+    pub half_open: Gauge,
+    pub opened: Counter,
+    pub exhausted: Counter,
+}
+
+impl Breaker {
+    fn new(r: &Recorder, dependency: &'static str) -> Breaker {
+        let state = |state: State| r.gauge("tidemill_breaker_current_breakers", &[dependency, state.name()]);
+        Breaker {
+            closed: state(State::Closed),
+            open: state(State::Open),
+            half_open: state(State::HalfOpen),
+            opened: r.counter("tidemill_breaker_opened_events_total", &[dependency]),
+            exhausted: r.counter("tidemill_breaker_unbudgeted_retries_total", &[dependency]),
+        }
+    }
+
+    pub fn of(&self, state: State) -> &Gauge {
+        match state {
+            State::Closed => &self.closed,
+            State::Open => &self.open,
+            State::HalfOpen => &self.half_open,
+        }
+    }
 }
 
 /// One counter for each fault of the sink that is answered by another try.
@@ -71,6 +106,7 @@ pub struct Retries {
     pub operator: Counter,
     pub contract: Counter,
     pub data: Counter,
+    pub bug: Counter,
 }
 
 /// What the progress row said after a mark did not move (rule W5).
@@ -93,6 +129,13 @@ pub struct Claims {
     pub late: Counter,
 }
 
+/// Dead letters that wait for a person.
+#[derive(Clone)]
+pub struct Letters {
+    pub open: Gauge,
+    pub oldest: Gauge,
+}
+
 #[derive(Clone)]
 pub struct Shutdown {
     pub started: Counter,
@@ -108,6 +151,10 @@ impl Metrics {
             mill: Mill::new(r),
             writer: Writer::new(r),
             claims: Claims::new(r),
+            letters: Letters {
+                open: r.gauge("tidemill_dead_letter_open_records", &[]),
+                oldest: r.gauge("tidemill_dead_letter_oldest_seconds", &[]),
+            },
             runtime_loop_lag: r.histogram("tidemill_runtime_loop_lag_seconds", &[]),
             shutdown: Shutdown::new(r),
         }
@@ -166,6 +213,7 @@ impl Writer {
                 operator: retry("operator"),
                 contract: retry("contract"),
                 data: retry("data"),
+                bug: retry("bug"),
             },
             fenced: r.counter("tidemill_writer_fenced_pieces_total", &[]),
             misses: Misses {
@@ -178,6 +226,7 @@ impl Writer {
             connections: r.gauge("tidemill_writer_open_connections", &[]),
             backlog: r.gauge("tidemill_writer_backlog_pieces", &[]),
             record_age: r.histogram("tidemill_writer_record_age_seconds", &[]),
+            breaker: Breaker::new(r, "postgres"),
         }
     }
 }

@@ -92,6 +92,7 @@ fn topics(snapshot: &Snapshot, r: &Recorder) {
         count("tidemill_intake_stored_records_total", t.stored);
         count("tidemill_intake_handed_back_records_total", t.handed_back);
         count("tidemill_intake_stale_records_total", t.stale);
+        count("tidemill_guard_stopped_events_total", t.floods);
         r.gauge("tidemill_intake_in_flight_records", &[&t.topic]).set(t.in_flight as f64);
         for (stage, reason, n) in &t.dead {
             let labels = [&*t.topic, stage.name(), reason];
@@ -105,9 +106,14 @@ fn topics(snapshot: &Snapshot, r: &Recorder) {
 
 fn lanes(snapshot: &Snapshot, r: &Recorder) {
     for lane in &snapshot.lanes {
-        let (Some(lag), Some(topic)) = (lane.lag, snapshot.topics.get(usize::from(lane.topic))) else { continue };
+        let Some(topic) = snapshot.topics.get(usize::from(lane.topic)) else { continue };
         let partition = lane.partition.to_string();
-        r.gauge("tidemill_intake_lag_records", &[&topic.topic, &partition]).set(lag as f64);
+        if let Some(lag) = lane.lag {
+            r.gauge("tidemill_intake_lag_records", &[&topic.topic, &partition]).set(lag as f64);
+        }
+        if let Some(lost) = lane.lost {
+            r.gauge("tidemill_intake_lost_records", &[&topic.topic, &partition]).set(lost as f64);
+        }
     }
 }
 

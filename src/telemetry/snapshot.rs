@@ -77,6 +77,8 @@ pub struct TopicCounts {
     pub handed_back: u64,
     /// Dropped before they were taken: not part of the sum.
     pub stale: u64,
+    /// Times that the flood guard stopped the topic.
+    pub floods: u64,
     pub in_flight: u64,
 }
 
@@ -103,6 +105,8 @@ pub struct LaneMark {
     pub position: i64,
     /// Records behind the end of the log, when the client knows.
     pub lag: Option<u64>,
+    /// Offsets that a parked partition's log no longer has, when that is known.
+    pub lost: Option<u64>,
 }
 
 /// Everything that intake knows, at one moment.

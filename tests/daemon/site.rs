@@ -123,6 +123,14 @@ impl<'a> Site<'a> {
         self.launch(name, &["run"], sets, environment, Daemon::start)
     }
 
+    /// Runs a command to its end; what it printed.
+    pub fn tool(&self, arguments: &[&str]) -> String {
+        let mut command = self.command(arguments[0], arguments, &[]);
+        let status = command.wait(LONG);
+        assert!(status.success(), "{arguments:?}: {status}\n{}", command.log());
+        command.log()
+    }
+
     /// Starts a command of the program on this configuration, with these settings over it.
     pub fn command(&self, name: &str, command: &[&str], sets: &[&str]) -> Daemon {
         self.launch(name, command, sets, &[], Daemon::start)
@@ -146,7 +154,7 @@ impl<'a> Site<'a> {
         start(&Start { name: &name, config: &config, ops, arguments: &arguments, environment })
     }
 
-    fn config(&self, ops: SocketAddr) -> String {
+    pub fn config(&self, ops: SocketAddr) -> String {
         format!(
             r#"
             name = "fraud"

@@ -146,4 +146,14 @@ async fn registering_again_finds_the_rows_and_refuses_another_identity() {
         assert!(matches!(&e, StartError::Refused(text) if text.contains(word)), "{e}");
         assert_eq!(e.fault(), Fault::Stop);
     }
+    #[cfg(feature = "mutants")]
+    {
+        // A planted bug: positions are kept by the topic's name alone.
+        let mut recreated = identity("new");
+        recreated.topics[1].id = Some(5);
+        tidemill::domain::mutants::plant("no_topic_id");
+        let taken = register(&f.database, &recreated).await.is_ok();
+        tidemill::domain::mutants::plant("");
+        assert!(taken, "the bug is not there: what is refused above shows nothing");
+    }
 }

@@ -175,7 +175,8 @@ impl Fixture {
     pub fn sink_of(&self, owner: Owner, statement_rows: usize, database: &Database) -> PostgresSink {
         let options = PostgresOptions { statement_rows, ..self.options.clone() };
         let (table, registered) = (self.table.clone(), self.registered.clone());
-        let dead = DeadLetterOptions { bytes_max: tidemill::domain::units::ByteSize(100) };
+        let dead =
+            DeadLetterOptions { bytes_max: tidemill::domain::units::ByteSize(100), ..DeadLetterOptions::default() };
         PostgresSink::new(database.clone(), table, registered, owner, &options, &dead)
     }
 

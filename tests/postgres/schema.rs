@@ -27,7 +27,8 @@ async fn migrating_twice_does_nothing_and_a_dry_run_changes_nothing() {
     let database = b.database();
     let o = TableOptions { unique_index: true, ..TableOptions::default() };
     let dry = migrate(&database, &o, &outputs(), true).await.unwrap();
-    assert_eq!(dry.len(), 5, "{dry:?}");
+    let migrations = dry.iter().filter(|d| d.starts_with("apply migration")).count();
+    assert!(migrations >= 2 && dry.len() == migrations + 4, "{dry:?}");
     assert_eq!(b.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'tidemill'"), "0");
     assert_eq!(migrate(&database, &o, &outputs(), false).await.unwrap(), dry);
     assert!(migrate(&database, &o, &outputs(), false).await.unwrap().is_empty());
@@ -56,11 +57,11 @@ async fn migrating_at_once_applies_once_and_drift_is_refused() {
     }
     let mut done = tasks.join_all().await;
     done.sort();
-    assert_eq!(done, vec![0, 0, 0, 0, 4]);
+    assert!(done[..4] == [0; 4] && done[4] > 4, "{done:?}");
     b.sql("UPDATE tidemill.migration SET sha256 = 'x'");
     let e = migrate(&b.database(), &TableOptions::default(), &outputs(), false).await.unwrap_err();
     assert!(e.to_string().contains("another content"), "{e}");
-    b.sql("UPDATE tidemill.migration SET version = 999");
+    b.sql("UPDATE tidemill.migration SET version = 999 WHERE version = 1");
     let e = migrate(&b.database(), &TableOptions::default(), &outputs(), false).await.unwrap_err();
     assert!(matches!(&e, StartError::Refused(t) if t.contains("newer")), "{e}");
 }
@@ -273,4 +274,32 @@ async fn w10_edge_values_arrive_exactly() {
             "7"
         );
     }
+}
+
+#[tokio::test]
+async fn tables_of_the_first_migration_with_data_in_them_are_brought_up_to_date() {
+    let b = blank();
+    let first = include_str!("../../schemas/postgres/0001_control.sql");
+    let digest: String =
+        sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), first))
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+    b.sql(&format!(
+        "CREATE SCHEMA tidemill; CREATE TABLE tidemill.migration (version integer PRIMARY KEY, name text NOT NULL,
+           sha256 bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());
+         {first};
+         INSERT INTO tidemill.migration (version, name, sha256) VALUES (1, 'control', '\\x{digest}');
+         INSERT INTO tidemill.source (pipeline, cluster_id, topic, topic_id, group_id, partitions)
+           VALUES ('p', 'c1', 'payments', '00000000-0000-0000-0000-000000000063', 'g1', 12);
+         INSERT INTO tidemill.progress (source, partition, next_offset, epoch, stored) VALUES (1, 3, 500, 7, 490);
+         INSERT INTO tidemill.dead_letter (\"offset\", partition, source, model, stage, reason, detail, payload,
+           header_names, header_values, headers_length)
+           SELECT n, 3, 1, 1, 'decode', 'bad_json', 'x', 'p', '{{}}', '{{}}', 0 FROM generate_series(1, 10) n"
+    ));
+    let f = b.ready(TableOptions::default()).await;
+    assert_eq!(f.registered.sources[0].id, 1, "the source is the one that was there");
+    let left = "SELECT (SELECT count(*) FROM tidemill.dead_letter WHERE state = 'open' AND attempts = 0 AND purged_at IS NULL),
+        (SELECT next_offset || ' ' || epoch || ' ' || stored FROM tidemill.progress), (SELECT count(*) FROM tidemill.hole)";
+    assert_eq!(f.pg.psql(&f.name, left), "10|500 7 490|0");
 }

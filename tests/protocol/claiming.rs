@@ -252,9 +252,11 @@ fn c5_the_wait_doubles_to_thirty_seconds_though_records_are_taken_in_between() {
     bench.log(0, 0..3);
     bench.turn([]);
     let batch = bench.batches().remove(0).0;
-    bench.turn([home(&batch, true), fenced(0, 8)]);
-    bench.at(now + 2200);
-    assert!(bench.asked(0).is_some(), "what became durable ended the row of failures");
+    bench.turn([home(&batch, true), Message::WorkerFree]);
+    bench.at(now + 31_000);
+    bench.turn([fenced(0, 8)]);
+    bench.at(now + 33_200);
+    assert!(bench.asked(0).is_some(), "what became durable, and a quiet time, ended the row of failures");
 }
 
 #[test]

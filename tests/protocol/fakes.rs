@@ -144,6 +144,7 @@ pub fn settings() -> Settings {
         batch: BatchOptions::default(),
         shutdown: ShutdownOptions { budget: Millis::secs(25), revoke: Millis::secs(10), leave: Millis::secs(3) },
         commit_interval: ms(1000),
+        guard: tidemill::domain::guard::Options::default(),
         workers: 1,
     }
 }

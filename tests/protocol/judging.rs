@@ -11,6 +11,7 @@ use tidemill::pipeline::message::Message;
 use tidemill::pipeline::message::Order;
 use tidemill::pipeline::message::Return;
 use tidemill::pipeline::message::Tally;
+use tidemill::pipeline::message::TopicTrouble;
 use tidemill::ports::BrokerEvent;
 use tidemill::telemetry::health::Health;
 use tidemill::telemetry::health::Outage;
@@ -82,6 +83,46 @@ fn j2_a_parked_lane_waits_for_its_row_to_change() {
     let last = ticket(&bench);
     bench.turn([Message::Peeked { lane: lane(0), ticket: last, answer: row(40) }]);
     assert!(bench.asked(0).is_some(), "an operator has set the offset");
+}
+
+#[test]
+fn j2_a_parked_lane_says_what_its_log_holds_and_how_much_of_it_is_gone() {
+    let mut bench = Bench::reading(settings(), 1);
+    bench.event(out_of_range(0));
+    bench.at(20_000);
+    bench.grant(0, 2, 0);
+    bench.event(out_of_range(0));
+    assert_eq!(bench.status().lanes[0].lost, None, "nobody knows yet");
+    let Some(Order::Peek { ticket, .. }) = bench.orders.last() else { panic!("no peek") };
+    let ticket = *ticket;
+    let bounds = |ticket, first, end| Message::Bounds { lane: lane(0), ticket, first, end };
+    bench.turn([bounds(ticket + 1, 7, 9)]);
+    assert_eq!(bench.status().lanes[0].lost, None, "an answer of another custody");
+    bench.turn([bounds(ticket, 900, 1300)]);
+    assert_eq!(bench.status().lanes[0].lost, Some(900));
+    assert!(bench.cause(0).is_some_and(|c| c.ends_with("the log holds offsets 900 to 1299")), "{:?}", bench.cause(0));
+    bench.turn([bounds(ticket, 1300, 1300)]);
+    assert!(bench.cause(0).is_some_and(|c| c.ends_with("its next offset is 1300")), "{:?}", bench.cause(0));
+}
+
+#[test]
+fn p8_a_topic_made_anew_parks_its_lanes_and_a_missing_one_is_only_told_of() {
+    let mut bench = Bench::reading(settings(), 2);
+    let topic = |trouble| Message::Topic { topic: 0, trouble };
+    bench.turn([topic(Some(TopicTrouble::Missing("topic t does not exist".into())))]);
+    assert!(bench.status().reasons.contains(&("topic", "topic t does not exist".into())));
+    assert!(
+        bench.status().lanes.iter().all(|l| l.state == LaneState::Assigned),
+        "the client tells what it cannot read"
+    );
+    bench.turn([topic(None)]);
+    assert_eq!(bench.status().reasons, []);
+    bench.turn([Message::Topic { topic: 1, trouble: Some(TopicTrouble::Remade("another topic".into())) }]);
+    assert!(bench.status().lanes.iter().all(|l| l.state == LaneState::Assigned), "they are of another topic");
+    bench.turn([topic(Some(TopicTrouble::Remade("made anew".into())))]);
+    assert!(
+        bench.status().lanes.iter().all(|l| l.state == LaneState::Parked && l.cause.as_deref() == Some("made anew"))
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod claiming;
 mod fakes;
+mod flood;
 mod judging;
 mod promises;
 mod taking;

@@ -20,12 +20,14 @@ use tidemill::domain::verdict::Verdicts;
 use tidemill::pipeline::intake::Outcome;
 use tidemill::pipeline::message::Message;
 use tidemill::pipeline::message::Order;
+use tidemill::pipeline::message::Trouble;
 use tidemill::pipeline::mill::Mill;
 use tidemill::ports::BrokerEvent;
 use tidemill::ports::Decoder;
 use tidemill::ports::Model;
 use tidemill::ports::ModelError;
 use tidemill::ports::RowEncoder;
+use tidemill::ports::SinkFault;
 
 use crate::fakes::Bench;
 use crate::fakes::Call;
@@ -35,7 +37,8 @@ use crate::fakes::scored;
 use crate::fakes::settings;
 
 fn outage(cause: Option<&str>) -> Message {
-    Message::Outage { writer: 0, cause: cause.map(str::to_owned) }
+    let trouble = |text: &str| Trouble { fault: SinkFault::Transient, text: text.to_owned() };
+    Message::Outage { writer: 0, cause: cause.map(trouble) }
 }
 
 #[test]

@@ -337,7 +337,7 @@ fn w5_a_row_as_expected_is_tried_again_with_a_pause() {
     let before = desk.now;
     assert!(is_idle(&desk.step()));
     assert_eq!(ends(&desk.store()), [(0, 4), (0, 8)]);
-    assert!(desk.now >= before + ms(50), "not at full speed");
+    assert!(desk.now >= before + ms(10), "not at full speed");
 }
 
 #[test]
@@ -399,8 +399,11 @@ fn w7_an_outage_that_outlived_its_work_is_ended_by_a_row_check() {
     desk.fails(SinkFault::Transient, None);
     desk.end(0, 5);
     assert!(desk.writer.in_outage() && !desk.writer.holds_work());
-    assert_eq!(desk.marks(), [1]);
-    desk.rows(vec![row(0, 5, 1)]);
+    for _ in 0..Options::default().breaker.probes {
+        assert!(desk.writer.in_outage(), "a success is not enough for the breaker");
+        assert_eq!(desk.marks(), [1]);
+        desk.rows(vec![row(0, 5, 1)]);
+    }
     assert!(!desk.writer.in_outage(), "intake would have waited for ever");
     assert!(matches!(desk.out.last(), Some(Message::Outage { cause: None, .. })));
 }
@@ -482,4 +485,63 @@ fn p6_a_search_that_finds_nobody_new_becomes_an_outage_not_a_busy_loop() {
         assert!(desk.now == ms(0) && is_idle(&desk.step()), "a pause");
         assert!(desk.writer.holds_work() && desk.home().is_empty(), "nothing is lost by it");
     }
+}
+
+#[test]
+fn c9_what_fails_and_succeeds_by_turns_does_not_reset_the_pace() {
+    let mut desk = Desk::new(1, Options::default());
+    let mut pauses = vec![];
+    for i in 0..40 {
+        desk.piece(0, i, i + 1);
+        desk.store();
+        let before = desk.now;
+        desk.fails(SinkFault::Transient, None);
+        assert_eq!(desk.marks(), [0]);
+        pauses.push((desk.now - before).as_millis());
+        desk.rows(vec![row(i, 5, 1)]);
+        desk.store();
+        desk.moved(&[0]);
+    }
+    let (first, last): (u128, u128) = (pauses[..5].iter().sum(), pauses[35..].iter().sum());
+    assert!(first < 4000 && last > 15_000, "{pauses:?}");
+}
+
+#[test]
+fn p5_deadlocks_are_counted_before_they_stop_intake_and_what_needs_a_person_stops_it_at_once() {
+    for (fault, sqlstate, most) in [
+        (SinkFault::Transient, Some("40P01"), 3),
+        (SinkFault::Transient, None, 1),
+        (SinkFault::Operator, Some("53100"), 1),
+        (SinkFault::Contract, Some("42703"), 1),
+        (SinkFault::Bug, Some("21000"), 1),
+    ] {
+        let mut desk = Desk::new(1, Options::default());
+        desk.piece(0, 0, 4);
+        for failures in 1..=most {
+            assert!(!desk.writer.in_outage(), "{fault:?} after {failures}");
+            desk.store();
+            desk.fails(fault, sqlstate);
+            if failures < most {
+                desk.marks();
+                desk.rows(vec![row(0, 5, 1)]);
+            }
+        }
+        let told = desk.out.iter().rev().find_map(|m| match m {
+            Message::Outage { cause: Some(trouble), .. } => Some(trouble.fault),
+            _ => None,
+        });
+        assert_eq!((desk.writer.in_outage(), told), (true, Some(fault)));
+        assert!(desk.writer.holds_work() && desk.home().is_empty(), "nothing is given up");
+    }
+}
+
+#[test]
+fn p5_a_bug_of_ours_is_repeated_in_the_smallest_groups() {
+    let mut desk = Desk::new(1, Options::default());
+    (0..4).for_each(|i| desk.piece(0, i * 2, i * 2 + 2));
+    assert_eq!(desk.store().pieces.len(), 4);
+    desk.fails(SinkFault::Bug, Some("21000"));
+    desk.marks();
+    desk.rows(vec![row(0, 5, 1)]);
+    assert_eq!(desk.store().pieces.len(), 1);
 }

@@ -47,6 +47,8 @@ pub struct World {
     /// The database went back at least once: committed offsets may then lie above its marks.
     pub rewound: bool,
     pub commits: u64,
+    /// A person accepts floods of dead letters.
+    pub accepted: bool,
 }
 
 impl World {

@@ -21,6 +21,8 @@ pub const UNSAFE: &[(&str, &str)] = &[
     ("onnx::dense::simd::tile", "the inner loops over panels whose lengths the caller has checked"),
     ("onnx::trees::fast::blocks", "vector instructions, chosen by what the processor has"),
     ("onnx::trees::fast::columns", "a search in keys of a checked number, without a check at every step"),
+    ("onnx::trees::fast::lanes::simd", "vector instructions: loads, stores and a gather of checked numbers"),
+    ("onnx::trees::fast::lanes::walk", "the one call of what is compiled for AVX-512, behind a check of the processor"),
     ("onnx::trees::fast::flat", "the walk of a tree, whose indices are checked once, when it is laid out"),
 ];
 

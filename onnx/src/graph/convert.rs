@@ -75,14 +75,17 @@ fn from_file(path: &Path, weights: bool) -> Result<Model, LoadError> {
     let io = |source| LoadError::Read { path: path.into(), source };
     let mut file = fs::File::open(path).map_err(io)?;
     let size = file.metadata().map_err(io)?.len();
+    let large =
+        || LoadError::Refused(format!("{} is larger than 2 GiB; save its weights as external data", path.display()));
     if size > limits::FILE_BYTES {
-        return Err(LoadError::Refused(format!(
-            "{} is larger than 2 GiB; save its weights as external data",
-            path.display()
-        )));
+        return Err(large());
     }
     let mut bytes = Vec::with_capacity(size as usize);
-    file.read_to_end(&mut bytes).map_err(io)?;
+    // a device or a pipe has no length
+    file.by_ref().take(limits::FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > limits::FILE_BYTES {
+        return Err(large());
+    }
     let folder = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
     let model = from_bytes(&bytes, folder, weights)?;
     Ok(Model { path: Some(path.into()), ..model })
@@ -116,10 +119,13 @@ fn from_bytes(bytes: &[u8], folder: Option<&Path>, weights: bool) -> Result<Mode
     Ok(Model { graph, opsets, ir_version: proto.ir_version, producer, path: None, files: external::files(&proto) })
 }
 
-/// Versions of operator sets that may exist one day; more is a broken file.
+/// Versions of operator sets and of the format that may exist one day; more is a broken file.
 const NEWEST: i64 = 64;
 
 fn check_versions(proto: &ModelProto) -> Result<(), LoadError> {
+    if !(0..=NEWEST).contains(&proto.ir_version) {
+        return Err(LoadError::Broken(format!("it declares IR version {}, which does not exist", proto.ir_version)));
+    }
     let wrong = |o: &&OperatorSetIdProto| !(1..=NEWEST).contains(&o.version) && domain(&o.domain).is_empty();
     match proto.opset_import.iter().find(wrong) {
         Some(o) => Err(LoadError::Broken(format!("it declares opset {}, which does not exist", o.version))),

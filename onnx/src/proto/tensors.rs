@@ -181,6 +181,10 @@ fn place(proto: &TensorProto, folder: Option<&Path>) -> Result<PathBuf, LoadErro
             "`{location}` leads outside the model's folder; put the file itself beside the model"
         )));
     }
+    // opening a pipe would wait for its writer
+    if !real.is_file() {
+        return Err(fail(format!("`{location}` is no file; put the file beside the model")));
+    }
     Ok(real)
 }
 
@@ -211,8 +215,8 @@ fn external(proto: &TensorProto, folder: Option<&Path>, wanted: usize) -> Result
         return Err(fail(format!("{length} bytes are declared, the shape needs {wanted}")));
     }
     let mut file = File::open(&real).map_err(io)?;
-    let size = file.metadata().map_err(io)?;
-    if !size.is_file() || offset.checked_add(length).is_none_or(|end| end > size.len()) {
+    let size = file.metadata().map_err(io)?.len();
+    if offset.checked_add(length).is_none_or(|end| end > size) {
         return Err(fail("the file is shorter than declared; copy the whole file".into()));
     }
     file.seek(SeekFrom::Start(offset)).map_err(io)?;

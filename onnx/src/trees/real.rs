@@ -56,10 +56,12 @@ pub trait Real:
     fn tag(number: u32) -> Option<Self>;
     /// The number that [`Real::tag`] was given.
     fn untag(self) -> u32;
+    /// The same numbers, if this type is `f32`.
+    fn singles(values: &[Self]) -> Option<&[f32]>;
 }
 
 macro_rules! real {
-    ($($t:ident $bits:ident $room:expr, $narrow:ty;)*) => {
+    ($($t:ident $bits:ident $room:expr, $narrow:ty, $singles:expr;)*) => {
         $(impl Real for $t {
             type Narrow = $narrow;
             const ZERO: $t = 0.0;
@@ -92,8 +94,10 @@ macro_rules! real {
             }
             #[inline(always)]
             fn untag(self) -> u32 { (self.to_bits() & $room) as u32 }
+            #[inline(always)]
+            fn singles(values: &[$t]) -> Option<&[f32]> { $singles(values) }
         })*
     };
 }
 // the mantissa's highest bit says that the NaN is a quiet one
-real!(f32 u32 0x3f_ffff, Small; f64 u64 0xffff_ffff, Large<f64>;);
+real!(f32 u32 0x3f_ffff, Small, Some; f64 u64 0xffff_ffff, Large<f64>, |_| None;);

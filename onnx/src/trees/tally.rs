@@ -211,6 +211,14 @@ impl<T: Real> Sink for One<'_, T> {
     fn add(&mut self, row: usize, leaf: u32) {
         self.values[row] += self.weights[leaf as usize];
     }
+
+    #[inline(always)]
+    fn add_all(&mut self, row: usize, leaves: impl Iterator<Item = u32>) {
+        // a sum in memory would be stored and loaded again for every tree
+        let mut sum = self.values[row];
+        leaves.for_each(|leaf| sum += self.weights[leaf as usize]);
+        self.values[row] = sum;
+    }
 }
 
 struct Each<'a, T> {
@@ -243,6 +251,21 @@ impl<T: Real, const N: usize> Sink for Dense<'_, T, N> {
         for (values, weights) in values.zip(weights) {
             values.iter_mut().zip(weights).for_each(|(v, w)| *v += *w);
         }
+    }
+
+    #[inline(always)]
+    fn add_all(&mut self, row: usize, leaves: impl Iterator<Item = u32>) {
+        if N == 0 {
+            return leaves.for_each(|leaf| self.add(row, leaf));
+        }
+        let values = &mut self.values[row * N..][..N];
+        let mut sums = [T::ZERO; N];
+        sums.copy_from_slice(values);
+        for leaf in leaves {
+            let weights = &self.weights[leaf as usize * N..][..N];
+            sums.iter_mut().zip(weights).for_each(|(s, w)| *s += *w);
+        }
+        values.copy_from_slice(&sums);
     }
 }
 

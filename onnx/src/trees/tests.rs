@@ -4,6 +4,7 @@ use crate::trees::attributes::Attributes;
 use crate::trees::attributes5::Attributes5;
 use crate::trees::ensemble::Ensemble;
 use crate::trees::fast::blocks;
+use crate::trees::fast::lanes;
 use crate::trees::forest::Forest;
 use crate::trees::forest::Path;
 use crate::trees::forest::Rows;
@@ -17,18 +18,20 @@ const MODES: [&str; 6] = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", 
 
 /// How random trees look.
 #[derive(Clone, Copy)]
-struct Look {
-    trees: usize,
-    depth: usize,
-    features: usize,
-    outputs: usize,
+pub(in crate::trees) struct Look {
+    pub trees: usize,
+    pub depth: usize,
+    pub features: usize,
+    pub outputs: usize,
     /// Different thresholds.
-    pool: usize,
+    pub pool: usize,
     /// The first of [`MODES`] that occur.
-    modes: usize,
+    pub modes: usize,
+    /// One of so many nodes is a leaf.
+    pub leaf: usize,
 }
 
-fn random<T: Real>(r: &mut Random, look: Look) -> Attributes<T> {
+pub(in crate::trees) fn random<T: Real>(r: &mut Random, look: Look) -> Attributes<T> {
     let mut a = Attributes { outputs: look.outputs, ..Attributes::default() };
     let special = [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, 1e-38, f64::NAN, 3e38];
     let pool: Vec<T> = (0..look.pool)
@@ -44,7 +47,7 @@ fn random<T: Real>(r: &mut Random, look: Look) -> Attributes<T> {
             if parent != usize::MAX {
                 if side { a.yes[parent] = id } else { a.no[parent] = id }
             }
-            let leaf = depth == look.depth || (depth > 0 && r.below(5) == 0);
+            let leaf = depth == look.depth || (depth > 0 && r.below(look.leaf) == 0);
             a.tree_ids.push(tree);
             a.node_ids.push(id);
             a.features.push(r.below(look.features) as i64);
@@ -69,7 +72,7 @@ fn random<T: Real>(r: &mut Random, look: Look) -> Attributes<T> {
 }
 
 /// Rows at thresholds, three times those that the check at load uses.
-fn compare<T: Real>(ensemble: &Ensemble<T>) -> [bool; 4] {
+fn compare<T: Real>(ensemble: &Ensemble<T>) -> [bool; 5] {
     let (values, width) = probes::rows(ensemble);
     let forest = Forest::new(ensemble.clone(), Aggregate::Sum, false);
     assert_eq!(forest.notes().len(), 1, "{:?}", forest.notes());
@@ -77,7 +80,7 @@ fn compare<T: Real>(ensemble: &Ensemble<T>) -> [bool; 4] {
     let expected = forest.leaves(&all, Path::Naive);
     let trees = ensemble.roots.len();
     for path in Path::ALL.into_iter().filter(|p| forest.has(*p)) {
-        for batch in [1, 2, 7, 8, 9, 31, 64, 65, 130] {
+        for batch in [1, 2, 4, 7, 8, 9, 31, 64, 65, 130] {
             let mut from = 0;
             while from + batch <= all.count {
                 let rows = Rows { values: &values[from * width..(from + batch) * width], width, count: batch };
@@ -96,7 +99,7 @@ fn compare<T: Real>(ensemble: &Ensemble<T>) -> [bool; 4] {
 #[test]
 fn every_way_finds_the_leaves_of_the_naive_walk() {
     let mut r = Random(7);
-    let mut seen = [0; 4];
+    let mut seen = [0; 5];
     for case in 0..48 {
         let look = Look {
             trees: [1, 3, 9, 20][case % 4],
@@ -105,6 +108,7 @@ fn every_way_finds_the_leaves_of_the_naive_walk() {
             outputs: 1,
             pool: [5, 60, 900][case % 3],
             modes: if case % 2 == 0 { 4 } else { 6 },
+            leaf: 5,
         };
         let has = if case % 5 == 4 {
             compare(&random::<f64>(&mut r, look).read().unwrap())
@@ -119,6 +123,11 @@ fn every_way_finds_the_leaves_of_the_naive_walk() {
     } else {
         println!("left out: blocks, for which this processor has no AVX2");
     }
+    if lanes::available() {
+        assert!(seen[4] > 20, "{seen:?}");
+    } else {
+        println!("left out: lanes, for which this processor has no AVX-512");
+    }
     assert!(seen[2] > 20, "{seen:?}");
 }
 
@@ -126,7 +135,7 @@ fn every_way_finds_the_leaves_of_the_naive_walk() {
 fn sums_are_added_in_the_order_of_the_trees() {
     let mut r = Random(3);
     for outputs in [1, 2, 5, 9] {
-        let look = Look { trees: 40, depth: 5, features: 6, outputs, pool: 50, modes: 4 };
+        let look = Look { trees: 40, depth: 5, features: 6, outputs, pool: 50, modes: 4, leaf: 5 };
         let ensemble = random::<f32>(&mut r, look).read().unwrap();
         let (values, width) = probes::rows(&ensemble);
         let rows = Rows { values: &values, width, count: values.len() / width };
@@ -150,7 +159,7 @@ fn sums_are_added_in_the_order_of_the_trees() {
 fn large_trees_and_many_features_are_laid_out_in_large_cells() {
     let mut r = Random(11);
     // more than 65,536 nodes in one tree, and a feature beyond 65,536
-    let deep = Look { trees: 1, depth: 24, features: 5, outputs: 1, pool: 300, modes: 4 };
+    let deep = Look { trees: 1, depth: 24, features: 5, outputs: 1, pool: 300, modes: 4, leaf: 5 };
     let mut large = (0..50).map(|_| random::<f32>(&mut r, deep)).find(|a| a.tree_ids.len() > 70_000).unwrap();
     large.features[0] = 90_000;
     let forest = Forest::new(large.read().unwrap(), Aggregate::Sum, false);
@@ -160,7 +169,7 @@ fn large_trees_and_many_features_are_laid_out_in_large_cells() {
 #[test]
 fn cycles_and_wrong_references_are_refused() {
     let mut r = Random(5);
-    let look = Look { trees: 2, depth: 3, features: 3, outputs: 1, pool: 20, modes: 4 };
+    let look = Look { trees: 2, depth: 3, features: 3, outputs: 1, pool: 20, modes: 4, leaf: 5 };
     let good = random::<f32>(&mut r, look);
     assert!(good.read().is_ok());
     let mut cycle = good.clone();
@@ -204,7 +213,7 @@ fn damaged_arrays_are_refused_or_run() {
     let mut r = Random(23);
     let (mut read, mut refused) = (0, 0);
     for round in 0..4000 {
-        let look = Look { trees: 3, depth: 3, features: 4, outputs: 1 + round % 3, pool: 10, modes: 6 };
+        let look = Look { trees: 3, depth: 3, features: 4, outputs: 1 + round % 3, pool: 10, modes: 6, leaf: 5 };
         let mut a = random::<f32>(&mut r, look);
         damage(
             &mut r,

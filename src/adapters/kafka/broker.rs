@@ -30,6 +30,7 @@ use crate::adapters::kafka::stats::Stats;
 use crate::domain::batch::Batch;
 use crate::domain::fault::Fault;
 use crate::domain::lane::Lane;
+use crate::domain::mutants;
 use crate::failpoints;
 use crate::failpoints::Point;
 use crate::ports::Broker;
@@ -167,6 +168,19 @@ impl KafkaBroker {
         self.assign(&[(lane, offset)])
     }
 
+    /// A planted bug: partitions are split off when the first records have come already.
+    fn assign_and_split(&mut self, lanes: &[(Lane, i64)]) -> Result<(), BrokerError> {
+        let list = self.list(lanes.iter().copied()).map_err(failed("assign", Fault::Stop))?;
+        self.consumer.incremental_assign(&list).map_err(failed("assign", Fault::Stop))?;
+        std::thread::sleep(Duration::from_millis(300));
+        for (lane, offset) in lanes {
+            let queue = self.split(*lane, *offset)?;
+            self.queues.insert(*lane, queue);
+            self.ready.put(*lane);
+        }
+        Ok(())
+    }
+
     /// The statistics of a lane, if they are about its present assignment.
     fn settled(&self, lane: Lane) -> Option<&Queue> {
         self.queues.get(&lane).filter(|q| !q.broken && self.stats.age > q.since + SETTLE)
@@ -231,6 +245,9 @@ impl Broker for KafkaBroker {
     }
 
     fn assign(&mut self, lanes: &[(Lane, i64)]) -> Result<(), BrokerError> {
+        if mutants::on("split_after_assign") {
+            return self.assign_and_split(lanes);
+        }
         let mut fresh = Vec::with_capacity(lanes.len());
         for (lane, offset) in lanes {
             if self.queues.contains_key(lane) {

@@ -7,6 +7,7 @@ use crate::adapters::kafka::memory::MemoryPlan;
 use crate::adapters::kafka::options::GroupProtocol;
 use crate::adapters::kafka::options::Isolation;
 use crate::adapters::kafka::options::Options;
+use crate::domain::mutants;
 
 /// Lag, ends of partitions and recoveries are seen at this pace, in milliseconds.
 const STATISTICS_MS: u64 = 1000;
@@ -43,7 +44,12 @@ pub fn reader(options: &Options, plan: &MemoryPlan) -> ClientConfig {
 pub fn asker(options: &Options) -> ClientConfig {
     let mut config = common(options);
     options.options.apply(&mut config);
-    config.set("enable.partition.eof", "true").set("queued.max.messages.kbytes", "4096");
+    // One record is wanted, or the newest few: a broker should neither send more than that nor wait for more.
+    config
+        .set("enable.partition.eof", "true")
+        .set("queued.max.messages.kbytes", "4096")
+        .set("max.partition.fetch.bytes", "65536")
+        .set("fetch.wait.max.ms", "50");
     config
 }
 
@@ -81,7 +87,7 @@ fn common(options: &Options) -> ClientConfig {
         .set("isolation.level", isolation)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "error")
+        .set("auto.offset.reset", if mutants::on("reset_latest") { "latest" } else { "error" })
         .set("allow.auto.create.topics", "false")
         // The default of 1000 stalls a partition for a second each time that its queue was full.
         .set("fetch.queue.backoff.ms", "10")

@@ -9,6 +9,11 @@ pub fn mark(uid: &str) -> String {
     format!("{PREFIX}{uid}")
 }
 
+/// Uid of the source whose commit this is; `None` for a commit that is not by Tidemill.
+pub fn owner_of(metadata: &str) -> Option<&str> {
+    metadata.strip_prefix(PREFIX)
+}
+
 /// What the group has committed for a partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Commit {
@@ -32,7 +37,7 @@ pub fn decide(commit: Option<&Commit>, uid: &str, start_from: StartFrom, first_c
     match commit {
         None if first_claim => Decision::Find(start_from),
         None => Decision::Find(StartFrom::Earliest),
-        Some(commit) => match commit.metadata.strip_prefix(PREFIX) {
+        Some(commit) => match owner_of(&commit.metadata) {
             None => Decision::Adopt(commit.offset),
             Some(theirs) if theirs == uid => Decision::Park(format!(
                 "its progress row is missing, but the group holds our commit of offset {}: the database lost rows. Restore it, \

@@ -9,6 +9,7 @@ pub mod first_offset;
 pub mod memory;
 mod native;
 pub mod options;
+mod probe;
 pub mod properties;
 mod queues;
 pub mod sample;

@@ -41,6 +41,9 @@ pub struct Options {
     /// How long a broker may hold a fetch that finds nothing. New records answer it at once; lower it only if freshly
     /// claimed partitions must start faster.
     pub fetch_wait: Millis,
+    /// How often the cluster is asked whether the topics are there and still the same. A topic that was deleted and made
+    /// anew is noticed after this long at the latest, and at every claim.
+    pub topic_check_interval: Millis,
     /// How often positions are told to the group. For lag tools only: the truth is in Postgres.
     pub commit_interval: Millis,
     /// Encryption.
@@ -133,6 +136,7 @@ impl Default for Options {
             group_protocol: GroupProtocol::Classic,
             group_instance_id: None,
             fetch_wait: Millis(100),
+            topic_check_interval: Millis::secs(10),
             commit_interval: Millis::secs(5),
             tls: Tls::default(),
             sasl: Sasl::default(),

@@ -2,6 +2,7 @@
 //! they are meant for blocking threads. The scout is never a member of the group and never commits.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -30,7 +31,7 @@ use crate::domain::lane::Lane;
 
 /// The client that asks.
 pub struct Scout {
-    pub(super) consumer: BaseConsumer<ScoutContext>,
+    pub(super) consumer: Arc<BaseConsumer<ScoutContext>>,
     pub(super) topics: Vec<String>,
     pub(super) timeout: Duration,
 }
@@ -84,8 +85,9 @@ pub enum ScoutError {
 impl ScoutError {
     pub fn fault(&self) -> Fault {
         match self {
-            ScoutError::NoTopics(_) | ScoutError::Refused { .. } => Fault::Stop,
-            ScoutError::NoAnswer { .. } => Fault::Retry,
+            ScoutError::Refused { .. } => Fault::Stop,
+            // Somebody may create it; nothing is lost by waiting, and readiness says so.
+            ScoutError::NoTopics(_) | ScoutError::NoAnswer { .. } => Fault::Retry,
         }
     }
 }
@@ -118,8 +120,9 @@ impl Scout {
         if !problems.is_empty() {
             return Err(OpenError::Options(problems));
         }
-        let consumer = config.create_with_context(ScoutContext).map_err(OpenError::Client)?;
-        Ok(Scout { consumer, topics: options.topics.clone(), timeout })
+        let consumer: BaseConsumer<ScoutContext> =
+            config.create_with_context(ScoutContext).map_err(OpenError::Client)?;
+        Ok(Scout { consumer: Arc::new(consumer), topics: options.topics.clone(), timeout })
     }
 
     /// Serves log lines that wait in the client; otherwise they would pile up for as long as the process lives.
@@ -147,23 +150,31 @@ impl Scout {
 
     /// All configured topics, in the order of the configuration. Those that do not exist are named at once.
     pub fn topics(&self) -> Result<Vec<TopicFacts>, ScoutError> {
+        let found = self.look()?;
+        let missing = |(name, facts): (&String, &Option<TopicFacts>)| facts.is_none().then(|| name.clone());
+        let missing: Vec<String> = self.topics.iter().zip(&found).filter_map(missing).collect();
+        if missing.is_empty() { Ok(found.into_iter().flatten().collect()) } else { Err(ScoutError::NoTopics(missing)) }
+    }
+
+    /// All configured topics, in the order of the configuration; `None` for one that does not exist.
+    pub fn look(&self) -> Result<Vec<Option<TopicFacts>>, ScoutError> {
         self.serve();
-        let (mut found, mut missing) = (vec![], vec![]);
-        for name in &self.topics {
-            match self.partitions(name)? {
-                Some((partitions, broker)) => found.push((name, partitions, broker)),
-                None => missing.push(name.clone()),
-            }
-        }
-        if !missing.is_empty() {
-            return Err(ScoutError::NoTopics(missing));
-        }
+        let found = self.topics.iter().map(|name| self.partitions(name)).collect::<Result<Vec<_>, _>>()?;
         let client = self.consumer.client().native_client();
-        let facts = |(name, partitions, broker): (&String, u32, i32)| {
+        let facts = |(name, found): (&String, Option<(u32, i32)>)| {
+            let (partitions, broker) = found?;
             let id = native::topic_id(client, name, broker, self.timeout);
-            TopicFacts { name: name.clone(), partitions, id }
+            Some(TopicFacts { name: name.clone(), partitions, id })
         };
-        Ok(found.into_iter().map(facts).collect())
+        Ok(self.topics.iter().zip(found).map(facts).collect())
+    }
+
+    /// The broker's id of a topic, as it is now; `None` when there is no such topic, or the broker does not tell.
+    pub fn topic_id(&self, topic: u16) -> Result<Option<u128>, ScoutError> {
+        self.serve();
+        let name = &self.topics[usize::from(topic)];
+        let Some((_, broker)) = self.partitions(name)? else { return Ok(None) };
+        Ok(native::topic_id(self.consumer.client().native_client(), name, broker, self.timeout))
     }
 
     /// Number of partitions and a broker that is up, or `None` for a topic that does not exist.

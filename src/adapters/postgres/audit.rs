@@ -13,6 +13,7 @@ use crate::ports::SinkError;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Audit {
     pub rows: i64,
+    /// Without those that became rows in a replay.
     pub dead_letters: i64,
     /// Records that are there more than once, as rows, as dead letters, or as both.
     pub doubled: i64,
@@ -31,7 +32,8 @@ pub async fn count(database: &Database, pipeline: &str, result_table: &str) -> R
     let sql = format!(
         "WITH mine AS (SELECT id FROM tidemill.source WHERE pipeline = $1),
           r AS (SELECT source, partition, \"offset\" FROM {} WHERE source IN (SELECT id FROM mine)),
-          d AS (SELECT source, partition, \"offset\" FROM tidemill.dead_letter WHERE source IN (SELECT id FROM mine)),
+          d AS (SELECT source, partition, \"offset\" FROM tidemill.dead_letter
+            WHERE state <> 'replayed' AND source IN (SELECT id FROM mine)),
           twice AS (SELECT 1 FROM (SELECT * FROM r UNION ALL SELECT * FROM d) a
                     GROUP BY source, partition, \"offset\" HAVING count(*) > 1),
           p AS (SELECT * FROM tidemill.progress WHERE source IN (SELECT id FROM mine))

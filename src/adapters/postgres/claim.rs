@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use crate::domain::guard::Accepted;
 use crate::domain::lane::Epoch;
 use crate::domain::lane::Lane;
 use crate::domain::lane::Owner;
@@ -13,6 +14,7 @@ use crate::domain::miss::Mark;
 use crate::ports::Claimed;
 use crate::ports::SinkError;
 
+use super::acceptance;
 use super::connect::Database;
 use super::fault;
 use super::marks::mark;
@@ -41,6 +43,8 @@ const FIRST: &str = "INSERT INTO tidemill.progress AS p (source, partition, epoc
     ON CONFLICT (source, partition) DO UPDATE
       SET epoch = greatest(p.epoch, $3::int8) + 1, owner = EXCLUDED.owner, claimed_at = now()
     RETURNING next_offset, epoch";
+const FINGERPRINT: &str =
+    "SELECT fingerprint FROM tidemill.progress WHERE source = $1 AND partition = $2 AND epoch = $3 AND owner = $4";
 const RELEASE: &str =
     "UPDATE tidemill.progress SET owner = NULL WHERE source = $1 AND partition = $2 AND epoch = $3 AND owner = $4";
 const OWNED: &str = "SELECT source, partition, next_offset, epoch, owner FROM tidemill.progress
@@ -89,6 +93,14 @@ impl Progress {
         Ok(rows?.first().map(claimed))
     }
 
+    /// Hash of the last record that is settled below the mark of a lane that is ours under this epoch, if it is known.
+    pub async fn fingerprint(&self, lane: Lane, epoch: Epoch) -> Result<Option<i64>, SinkError> {
+        let owner = Uuid(self.owner.0);
+        let params: [&(dyn ToSql + Sync); 4] = [&self.source(lane), &lane.partition, &epoch.0, &owner];
+        let rows = self.query("reading a fingerprint", FINGERPRINT, &params).await?;
+        Ok(rows.first().and_then(|r| r.get(0)))
+    }
+
     /// Whether there was a session to end.
     async fn end_stalled(&self) -> Result<bool, SinkError> {
         let ended = self.query("ending sessions that stand inside COPY", END_STALLED, &[]).await?.len();
@@ -132,6 +144,14 @@ impl Progress {
             Some(Totals { lane: self.lane(r)?, stored: r.get(2), dead_lettered: r.get(3), skipped: r.get(4) })
         };
         Ok(rows.iter().filter_map(totals).collect())
+    }
+
+    /// Causes of rejection that a person has accepted (rule J1).
+    pub async fn accepted(&self) -> Result<Vec<Accepted>, SinkError> {
+        let open = acceptance::open(&self.database, &self.sources()).await?;
+        let topic = |source| self.registered.sources.iter().position(|s| s.id == source);
+        let of = |(source, cause, left)| Some(Accepted { topic: topic(source)? as u16, cause, left });
+        Ok(open.into_iter().filter_map(of).collect())
     }
 
     fn source(&self, lane: Lane) -> i16 {

@@ -40,6 +40,36 @@ pub struct Table {
     pub(super) schema: String,
     pub(super) relation: String,
     pub(super) signature: String,
+    /// What it was checked against.
+    pub(super) expected: (TableOptions, Vec<OutputSpec>),
+}
+
+impl Table {
+    /// Looks at the table again after it was altered. What fits as before is taken as it is now, so that a table that was
+    /// mended is written to without a restart; rows that wait are encoded for these columns and no others.
+    ///
+    /// # Errors
+    /// What does not fit, or that it fits in another form.
+    pub(super) async fn again(&self, database: &Database) -> Result<Table, SinkError> {
+        let (options, outputs) = &self.expected;
+        let found = match check(database, options, outputs).await {
+            Ok(found) => found,
+            Err(StartError::Database(error)) => return Err(error),
+            Err(other) => return Err(fault::contract(other.to_string())),
+        };
+        // Where a column stands does not matter, every statement names them; that it may be null does not either.
+        let same = |old: &Column| {
+            found
+                .columns
+                .iter()
+                .any(|new| new.not_null <= old.not_null && Column { not_null: old.not_null, ..new.clone() } == *old)
+        };
+        if let Some(other) = self.columns.iter().find(|c| !same(c)) {
+            let text = format!("column {} of {} changed its type: change it back, or restart", other.name, self.name);
+            return Err(fault::contract(text));
+        }
+        Ok(Table { columns: self.columns.clone(), ..found })
+    }
 }
 
 /// Types, row triggers and rules of the table as one text. COPY BINARY into a column whose type changed would store
@@ -97,7 +127,8 @@ SELECT w.relation, w.privilege, c.oid IS NOT NULL,
   c.oid IS NOT NULL AND pg_catalog.has_table_privilege(c.oid, w.privilege)
     AND pg_catalog.has_schema_privilege(c.relnamespace, 'USAGE'), current_user::text
 FROM (VALUES ('source', 'SELECT'), ('source', 'INSERT'), ('source', 'UPDATE'), ('model', 'SELECT'), ('model', 'INSERT'),
-             ('progress', 'SELECT'), ('progress', 'INSERT'), ('progress', 'UPDATE'), ('dead_letter', 'INSERT'))
+             ('progress', 'SELECT'), ('progress', 'INSERT'), ('progress', 'UPDATE'), ('dead_letter', 'INSERT'),
+             ('acceptance', 'SELECT'), ('attempt', 'SELECT'), ('attempt', 'INSERT'), ('attempt', 'UPDATE'), ('attempt', 'DELETE'))
   AS w(relation, privilege)
 LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'tidemill')
   ON c.relname = w.relation";
@@ -149,6 +180,7 @@ pub async fn check(database: &Database, options: &TableOptions, outputs: &[Outpu
         schema: schema.into(),
         relation: relation.into(),
         signature,
+        expected: (options.clone(), outputs.to_vec()),
     })
 }
 
@@ -330,5 +362,5 @@ fn conflict_problems(
 
 /// An error that says that the table is not what it was at start.
 pub(super) fn changed(table: &Table) -> SinkError {
-    fault::contract(format!("table {} was altered since the start: restart to check it again", table.name))
+    fault::contract(format!("table {} was altered; looking at it again", table.name))
 }

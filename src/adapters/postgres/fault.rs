@@ -10,6 +10,9 @@ use crate::domain::fault::Fault;
 use crate::ports::SinkError;
 use crate::ports::SinkFault;
 
+use super::sqlstate;
+use super::sqlstate::Entry;
+
 /// Why the database cannot be used at start.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StartError {
@@ -28,33 +31,11 @@ impl StartError {
     /// Whether waiting helps.
     pub fn fault(&self) -> Fault {
         let StartError::Database(e) = self else { return Fault::Stop };
-        let configured = |code: &str| ["28", "3D", "42"].contains(&&code[..2.min(code.len())]);
-        match e.fault {
-            SinkFault::Transient | SinkFault::Ambiguous => Fault::Retry,
-            SinkFault::Operator if !e.sqlstate.as_deref().is_none_or(configured) => Fault::Retry,
+        match (e.fault, e.sqlstate.as_deref().and_then(sqlstate::find)) {
+            (SinkFault::Transient | SinkFault::Ambiguous, _) => Fault::Retry,
+            (SinkFault::Operator | SinkFault::Bug, Some(entry)) if !entry.ends_start => Fault::Retry,
             _ => Fault::Stop,
         }
-    }
-}
-
-/// The class of a SQLSTATE whose outcome is known to be "not stored". Unknown codes are outages, never dead letters.
-pub fn class(code: &str, message: &str) -> SinkFault {
-    match code {
-        "08007" | "40003" => SinkFault::Ambiguous,
-        // A wrong binary form is not a bad value: the column changed its type under us.
-        "22P03" | "22P04" => SinkFault::Contract,
-        "0A000" if message.contains("cached plan") => SinkFault::Transient,
-        "54000" => SinkFault::Data,
-        "42P01" | "42703" | "42804" | "42883" | "42846" | "3F000" | "42601" | "42P10" | "42704" | "428C9" | "0A000" => {
-            SinkFault::Contract
-        }
-        "25006" | "57P04" | "3D000" | "42501" => SinkFault::Operator,
-        "42P05" | "26000" | "53300" => SinkFault::Transient,
-        _ => match &code[..2.min(code.len())] {
-            "22" | "23" => SinkFault::Data,
-            "53" | "58" | "XX" | "28" | "42" | "F0" => SinkFault::Operator,
-            _ => SinkFault::Transient,
-        },
     }
 }
 
@@ -62,7 +43,7 @@ pub fn class(code: &str, message: &str) -> SinkFault {
 pub(super) fn sink_error(error: &Error, doing: &str, sent: bool) -> SinkError {
     if let Some(db) = error.as_db_error() {
         let code = db.code().code();
-        let mut fault = class(code, db.message());
+        let Entry { mut fault, way_out, .. } = sqlstate::judge(code, db.message());
         if sent && [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN].contains(db.code()) {
             fault = SinkFault::Ambiguous;
         }
@@ -70,7 +51,7 @@ pub(super) fn sink_error(error: &Error, doing: &str, sent: bool) -> SinkError {
             SinkFault::Data => named(db),
             _ => db.message().to_owned(),
         };
-        let way_out = way_out(code);
+        let way_out = if way_out.is_empty() { String::new() } else { format!("; {way_out}") };
         return SinkError {
             fault,
             sqlstate: Some(code.to_owned()),
@@ -118,18 +99,6 @@ pub(super) fn copy_place(context: &str) -> Option<(usize, Option<&str>)> {
     Some((number, column))
 }
 
-fn way_out(code: &str) -> &'static str {
-    match code {
-        "28P01" | "28000" => "; check postgres.user and postgres.password",
-        "3D000" => "; create the database or correct postgres.url",
-        "53100" => "; the server's disk is full: free space",
-        "42501" => "; grant it, or connect as another user",
-        "42P01" | "42703" | "3F000" => "; run `tidemill migrate` or correct [table]",
-        "25006" => "; this server is a replica or read-only: correct postgres.url",
-        _ => "",
-    }
-}
-
 /// The same for an error of the pool.
 pub(super) fn pool_error(error: PoolError) -> SinkError {
     let transient = |text: &str| SinkError {
@@ -156,27 +125,6 @@ pub(super) fn timed_out(doing: &str, sent: bool) -> SinkError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sqlstates_have_the_classes_of_the_table() {
-        use SinkFault::*;
-        for (codes, want) in [
-            (
-                &["40001", "40P01", "55P03", "57014", "25P03", "08006", "57P01", "57P03", "53300", "26000"][..],
-                Transient,
-            ),
-            (&["53100", "53200", "58030", "XX000", "25006", "28P01", "3D000", "57P04", "42501"], Operator),
-            (&["42P01", "42703", "42804", "42883", "3F000", "42P10", "22P03"], Contract),
-            (&["22001", "22003", "22021", "22P02", "23502", "23505", "23514", "54000"], Data),
-            (&["08007", "40003"], Ambiguous),
-            (&["99999", "", "2"], Transient),
-        ] {
-            for code in codes {
-                assert_eq!(class(code, ""), want, "{code}");
-            }
-        }
-        assert_eq!(class("0A000", "cached plan must not change result type"), Transient);
-    }
 
     #[test]
     fn the_line_is_that_of_copy() {

@@ -27,7 +27,8 @@ use super::store::bounded;
 const MOST: usize = 500;
 
 /// Tries ranges of rows, keeps what passes (so that duplicates inside the group are seen) and narrows what does not:
-/// by the line that COPY names, or by halves. A row is guilty only when it fails alone.
+/// by the line that COPY names, or by halves. A row is guilty only when it fails alone; that the rest passes is proved a
+/// second time by the transaction that stores its dead letter, since it stores both or nothing.
 pub(super) async fn find(lease: &Lease, context: &Context, group: &Group) -> Result<Vec<Guilty>, SinkError> {
     let doing = "isolating a refused row";
     let rows = statement::rows_of(group);
@@ -102,18 +103,21 @@ fn named_row(error: &Error, rows: usize) -> Option<usize> {
     (1..=rows).contains(&line).then(|| line - 1)
 }
 
-fn reason(error: &Error) -> Rejected {
+pub(super) fn reason(error: &Error) -> Rejected {
     let Some(db) = error.as_db_error() else { return Rejected::new(Stage::Write, "refused", "") };
     let code = match db.code().code() {
         "23505" => "unique_violation",
         "23502" => "not_null_violation",
         "23503" => "foreign_key_violation",
+        // The server has no code of its own for it, but it names no constraint then.
+        "23514" if db.constraint().is_none() => "no_partition",
         "23514" => "check_violation",
         "22001" => "too_long",
         "22003" => "out_of_range",
         "22021" => "bad_text",
         "22P02" | "22P05" => "bad_value",
-        "54000" => "too_large",
+        "54000" | "54001" => "too_large",
+        "P0001" | "P0004" => "trigger_exception",
         _ => "refused",
     };
     Rejected::new(Stage::Write, code, fault::named(db))

@@ -21,8 +21,11 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "control", sql: include_str!("../../../schemas/postgres/0001_control.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "control", sql: include_str!("../../../schemas/postgres/0001_control.sql") },
+    Migration { version: 2, name: "operator", sql: include_str!("../../../schemas/postgres/0002_operator.sql") },
+    Migration { version: 3, name: "judging", sql: include_str!("../../../schemas/postgres/0003_judging.sql") },
+];
 
 /// Any constant will do, as long as every version uses the same.
 const LOCK: i64 = 0x7469_6465_6d69_6c6c;

@@ -1,5 +1,6 @@
 //! Postgres: the sink, the progress rows and the result table. Alone in knowing tokio-postgres.
 
+pub mod acceptance;
 pub mod audit;
 pub mod claim;
 mod conflict;
@@ -10,10 +11,13 @@ mod dead;
 pub mod encode;
 pub mod fault;
 mod isolate;
+pub mod letters;
 mod marks;
 pub mod migrate;
 pub mod options;
+pub mod positions;
 pub mod register;
+pub mod sqlstate;
 mod statement;
 pub mod store;
 pub mod table;

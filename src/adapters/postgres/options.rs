@@ -278,11 +278,13 @@ impl Default for TableOptions {
 pub struct DeadLetterOptions {
     /// A payload, key or set of headers above this is cut; its full length and SHA-256 are kept.
     pub bytes_max: ByteSize,
+    /// How often open dead letters are counted, for metrics. Needs SELECT on `tidemill.dead_letter`.
+    pub count_interval: Millis,
 }
 
 impl Default for DeadLetterOptions {
     fn default() -> Self {
-        DeadLetterOptions { bytes_max: ByteSize::mib(1) }
+        DeadLetterOptions { bytes_max: ByteSize::mib(1), count_interval: Millis::secs(60) }
     }
 }
 

@@ -4,6 +4,8 @@ use tokio_postgres::Client;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use crate::domain::mutants;
+
 use super::connect::Database;
 use super::fault;
 use super::fault::StartError;
@@ -92,14 +94,31 @@ pub async fn look(database: &Database, identity: &Identity) -> Result<usize, Sta
     if problems.is_empty() { Ok(known) } else { Err(StartError::Contract(problems)) }
 }
 
-/// A source by pipeline, cluster and topic.
+/// Every source that a pipeline ever read, retired ones too, for work on what they left. The model is registered as by a
+/// start, or, if nothing may be written, looked for.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn known(database: &Database, pipeline: &str, of: &Model, write: bool) -> Result<Registered, StartError> {
+    const SOURCES: &str = "SELECT id, uid, topic, partitions FROM tidemill.source WHERE pipeline = $1 ORDER BY id";
+    let lease = database.lease().await?;
+    let failed = |e| fault::sink_error(&e, "reading the pipeline's sources", false);
+    let rows = lease.query(SOURCES, &[&pipeline]).await.map_err(failed)?;
+    let source = |r: &Row| Source { id: r.get(0), uid: r.get::<_, Uuid>(1).0, topic: r.get(2), partitions: r.get(3) };
+    let number = if write { model(&lease, of).await? } else { look_up(&lease, of).await?.unwrap_or(0) };
+    let sources = rows.iter().map(source).collect();
+    lease.give_back();
+    Ok(Registered { sources, model: number, model_name: format!("{}@{}", of.name, of.version) })
+}
+
+/// A source that is still read, by pipeline, cluster and topic.
 pub(super) const FIND: &str = "SELECT id, uid, topic_id, group_id, partitions FROM tidemill.source
-    WHERE pipeline = $1 AND cluster_id = $2 AND topic = $3";
+    WHERE pipeline = $1 AND cluster_id = $2 AND topic = $3 AND retired_at IS NULL";
 
 async fn source(client: &Client, identity: &Identity, topic: &Topic) -> Result<Source, StartError> {
     // Looked for first: an INSERT that meets a conflict would use up a number of the smallint sequence at every start.
     const MAKE: &str = "INSERT INTO tidemill.source (pipeline, cluster_id, topic, topic_id, group_id, partitions)
-        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (pipeline, cluster_id, topic) DO NOTHING";
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (pipeline, cluster_id, topic) WHERE retired_at IS NULL DO NOTHING";
     let failed = |e| fault::sink_error(&e, "registering a topic", false);
     let (pipeline, cluster, name) = (&identity.pipeline, &identity.cluster_id, &topic.name);
     let id = topic.id.map(Uuid);
@@ -138,10 +157,12 @@ pub(super) fn refusals(row: &Row, pipeline: &str, group_id: &str, topic: &Topic)
     }
     if let (Some(old), Some(new)) = (stored_id, topic.id)
         && old.0 != new
+        && !mutants::on("no_topic_id")
     {
         refusals.push(format!(
             "topic {name} was deleted and made anew since pipeline {pipeline} first read it (topic id {:032x}, now {new:032x}): \
-             the stored offsets mean nothing in it; give the pipeline a new name to start over",
+             the stored offsets mean nothing in it; accept it by `tidemill offsets adopt --topic {name}`, or give the pipeline \
+             a new name to start over",
             old.0
         ));
     }
@@ -149,16 +170,22 @@ pub(super) fn refusals(row: &Row, pipeline: &str, group_id: &str, topic: &Topic)
 }
 
 async fn model(client: &Client, model: &Model) -> Result<i16, StartError> {
-    const FIND: &str = "SELECT id FROM tidemill.model WHERE name = $1 AND version = $2 AND digest = $3";
     const MAKE: &str = "INSERT INTO tidemill.model (name, version, digest) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     let failed = |e| fault::sink_error(&e, "registering the model", false);
     let Model { name, version, digest } = model;
     for _ in 0..2 {
-        if let Some(row) = client.query_opt(FIND, &[name, version, digest]).await.map_err(failed)? {
-            return Ok(row.get(0));
+        if let Some(id) = look_up(client, model).await? {
+            return Ok(id);
         }
         client.execute(MAKE, &[name, version, digest]).await.map_err(failed)?;
     }
-    let row = client.query_one(FIND, &[name, version, digest]).await.map_err(failed)?;
-    Ok(row.get(0))
+    let found = look_up(client, model).await?;
+    found.ok_or_else(|| StartError::Refused(format!("tidemill.model for {name} was deleted while it was made")))
+}
+
+async fn look_up(client: &Client, model: &Model) -> Result<Option<i16>, StartError> {
+    const FIND: &str = "SELECT id FROM tidemill.model WHERE name = $1 AND version = $2 AND digest = $3";
+    let Model { name, version, digest } = model;
+    let row = client.query_opt(FIND, &[name, version, digest]).await;
+    Ok(row.map_err(|e| fault::sink_error(&e, "looking for the model", false))?.map(|r| r.get(0)))
 }

@@ -6,6 +6,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::domain::lane::Lane;
 use crate::domain::lane::Owner;
+use crate::domain::mutants;
 use crate::domain::scored::Fate;
 use crate::domain::scored::Group;
 use crate::domain::scored::Move;
@@ -104,14 +105,20 @@ const FENCE_PARAMS: usize = 11;
 
 /// The compare-and-set of the marks. Equality, never `<=`: a mark that is not exactly where we left it is not ours to move.
 pub(super) fn fence() -> String {
-    "UPDATE tidemill.progress p SET next_offset = w.next, stored = p.stored + w.stored, \
+    // A planted bug: whoever comes moves the mark, and the epoch and the owner are only mentioned.
+    let fence = if mutants::on("no_fence") {
+        "(w.expected, w.epoch, $11::uuid) IS NOT NULL"
+    } else {
+        "p.next_offset = w.expected AND p.epoch = w.epoch AND p.owner = $11::uuid"
+    };
+    format!(
+        "UPDATE tidemill.progress p SET next_offset = w.next, stored = p.stored + w.stored, \
      dead_lettered = p.dead_lettered + w.dead, skipped = p.skipped + w.skipped, \
      fingerprint = coalesce(w.fingerprint, p.fingerprint) \
      FROM unnest($1::int4[], $2::int2[], $3::int4[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], \
      $9::int8[], $10::int8[]) w(lane, source, partition, expected, next, epoch, stored, dead, skipped, fingerprint) \
-     WHERE p.source = w.source AND p.partition = w.partition AND p.next_offset = w.expected AND p.epoch = w.epoch \
-     AND p.owner = $11::uuid RETURNING w.lane, w.stored, w.dead"
-        .into()
+     WHERE p.source = w.source AND p.partition = w.partition AND {fence} RETURNING w.lane, w.stored, w.dead"
+    )
 }
 
 /// The one statement of rule W3. It fails, and so stores nothing, if the counts differ from what the marks say.

@@ -54,6 +54,8 @@ pub struct PostgresSink {
     lease: Option<Lease>,
     /// Connections so far.
     generation: u64,
+    /// The table was found altered: it is looked at before the next group.
+    doubt: bool,
 }
 
 /// How one attempt in a transaction ended.
@@ -122,7 +124,14 @@ impl PostgresSink {
         let call = database.call_timeout();
         let dead_letter_max = dead_letter.bytes_max.bytes();
         let context = Context { table, registered, owner, call, dead_letter_max };
-        PostgresSink { database, context, statement_rows: options.statement_rows, lease: None, generation: 0 }
+        PostgresSink {
+            database,
+            context,
+            statement_rows: options.statement_rows,
+            lease: None,
+            generation: 0,
+            doubt: false,
+        }
     }
 
     async fn lease(&mut self) -> Result<Lease, SinkError> {
@@ -140,6 +149,11 @@ impl PostgresSink {
         if group.moves.is_empty() {
             return Ok(vec![]);
         }
+        if self.doubt {
+            self.context.table = Arc::new(self.context.table.again(&self.database).await?);
+            self.doubt = false;
+            tracing::info!(table = self.context.table.name, "the table fits again");
+        }
         let lease = self.lease().await?;
         failpoints::reach(Point::BeforePgBegin).await;
         let context = self.context.clone();
@@ -153,6 +167,7 @@ impl PostgresSink {
         if result.is_ok() {
             failpoints::reach(Point::AfterPgCommit).await;
         }
+        self.doubt = result.as_ref().is_err_and(|e| e.fault == SinkFault::Contract);
         self.settle(lease, result).await
     }
 

@@ -21,6 +21,9 @@ use crate::cli::ModelCommand;
 /// A graph with deep subgraphs is read by recursion, within the reader's bounds; the main thread's stack may be small.
 const STACK: usize = 256 << 20;
 
+/// Characters of an error; names in a file may have any length.
+const LINE: usize = 2000;
+
 /// Runs the command; results go to stdout, what is wrong to stderr.
 pub fn model(command: &ModelCommand) -> Exit {
     let command = command.clone();
@@ -36,7 +39,7 @@ pub fn model(command: &ModelCommand) -> Exit {
         Ok(Ok(Ok(exit))) => exit,
         Ok(Ok(Err(error))) if is_closed_pipe(&error) => Exit::Done,
         Ok(Ok(Err(error))) => {
-            eprintln!("{error:#}");
+            eprintln!("{}", line(&error));
             Exit::Configuration
         }
         // a panic has said its place already
@@ -47,6 +50,19 @@ pub fn model(command: &ModelCommand) -> Exit {
     }
 }
 
+/// An error with its causes on one line, whatever names a file brought in; a cause that is told already is not repeated.
+fn line(error: &anyhow::Error) -> String {
+    let mut out = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !out.ends_with(&cause) {
+            out.push_str(if out.is_empty() { "" } else { ": " });
+            out.push_str(&cause);
+        }
+    }
+    let plain = out.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(LINE).collect()
+}
+
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
@@ -55,5 +71,19 @@ fn options(engine: &EngineArgs) -> Options {
     Options {
         engine: if engine.engine == "onnxruntime" { EngineName::Onnxruntime } else { EngineName::Tract },
         library: engine.library.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_and_says_a_cause_once() {
+        let error: anyhow::Result<()> =
+            Err(anyhow::anyhow!("no axis\n5")).context("node `y`: no axis\n5").context("row 1");
+        assert_eq!(line(&error.unwrap_err()), "row 1: node `y`: no axis 5");
     }
 }

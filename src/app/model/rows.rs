@@ -65,6 +65,10 @@ pub fn run(args: &ModelRunArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+fn which(first: usize, last: usize) -> String {
+    if first == last { format!("row {first}") } else { format!("rows {first} to {last}") }
+}
+
 /// Scores and writes what waits; rows of unlike shapes go in batches of their own.
 fn flush(
     worker: &mut Worker,
@@ -80,7 +84,7 @@ fn flush(
         let batch: Vec<Row> = waiting.drain(..parse::uniform(waiting)).collect();
         let (count, last) = (batch.len(), first + batch.len() - 1);
         let inputs = parse::stack(&worker.session().inputs, batch)?;
-        let outputs = worker.run(count, inputs).with_context(|| format!("rows {first} to {last}"))?;
+        let outputs = worker.run(count, inputs).with_context(|| which(first, last))?;
         for i in 0..count {
             line.clear();
             write::line(&mut line, names, &outputs, i)?;

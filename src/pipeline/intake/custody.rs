@@ -34,6 +34,9 @@ pub struct Custody {
     pub held: Option<Epoch>,
     /// Offset that the broker called out of range once already.
     pub out_of_range: Option<i64>,
+    /// Of a parked lane: what its log holds, and the mark that it stands at, as far as they are known.
+    pub bounds: Option<(i64, i64)>,
+    pub stands_at: Option<i64>,
     /// Mark that Kafka was last told.
     pub committed: i64,
     pub idle_due: Now,
@@ -50,6 +53,8 @@ impl Custody {
             queued: false,
             held: None,
             out_of_range: None,
+            bounds: None,
+            stands_at: None,
             committed: -1,
             idle_due: Now::ZERO,
             backoff,
@@ -66,10 +71,25 @@ impl Custody {
     }
 
     /// Why this lane is not being read, for `/readyz`.
-    pub fn cause(&self) -> Option<&str> {
-        match &self.state {
-            State::Waiting { cause, .. } | State::Parked { cause, .. } => Some(cause),
-            State::Claiming | State::Reading => None,
+    pub fn cause(&self) -> Option<String> {
+        match (&self.state, self.bounds) {
+            (State::Parked { cause, .. }, Some((first, end))) if first < end => {
+                Some(format!("{cause}; the log holds offsets {first} to {}", end - 1))
+            }
+            (State::Parked { cause, .. }, Some((_, end))) => {
+                Some(format!("{cause}; the log is empty, its next offset is {end}"))
+            }
+            (State::Waiting { cause, .. } | State::Parked { cause, .. }, _) => Some(cause.clone()),
+            (State::Claiming | State::Reading, _) => None,
         }
+    }
+
+    /// Offsets between the mark of a parked lane and the first that its log still has: what was lost, as far as is known.
+    pub fn lost(&self) -> Option<u64> {
+        if !matches!(self.state, State::Parked { .. }) {
+            return None;
+        }
+        let (first, _) = self.bounds?;
+        Some(u64::try_from(first - self.stands_at?).unwrap_or(0))
     }
 }

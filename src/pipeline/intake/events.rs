@@ -4,7 +4,7 @@ use super::custody::{Custody, State};
 use super::{Intake, Revoke};
 use crate::domain::lane::{Lane, Now};
 use crate::domain::miss::Miss;
-use crate::pipeline::message::{Message, Order};
+use crate::pipeline::message::{Message, Order, TopicTrouble};
 use crate::ports::{Broker, BrokerEvent};
 
 impl Intake {
@@ -62,10 +62,16 @@ impl Intake {
 
     pub(super) fn hear(&mut self, now: Now, message: Message, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
         match message {
-            Message::Returned(returns) => self.returned(returns),
+            Message::Returned(returns) => self.returned(now, returns),
             Message::WorkerFree => self.in_mill -= 1,
             Message::Claimed { lane, ticket, answer } => self.claimed(now, lane, ticket, answer, broker, orders),
             Message::Peeked { lane, ticket, answer } => self.peeked(now, lane, ticket, answer, orders),
+            Message::Bounds { lane, ticket, first, end } => {
+                if let Some(custody) = self.lanes.get_mut(&lane).filter(|c| c.ticket == ticket) {
+                    custody.bounds = Some((first, end));
+                }
+            }
+            Message::Topic { topic, trouble } => self.topic(now, topic, trouble, orders),
             Message::Released => self.releasing = self.releasing.saturating_sub(1),
             Message::Missed { lane, epoch, miss } => {
                 let ours = self.lanes.get(&lane).and_then(|c| c.ledger.as_ref()).is_some_and(|l| l.epoch() == epoch);
@@ -79,9 +85,25 @@ impl Intake {
             Message::Outage { writer, cause: None } => {
                 self.outages.remove(&writer);
             }
+            Message::Flooded { lane, epoch, end, flood } => self.flooded(now, lane, epoch, end, flood, orders),
+            Message::Accepted(answer) => self.accepted(now, answer),
             Message::Drain => self.begin_drain(now),
             Message::Failed(cause) => self.fail(now, cause),
         }
+    }
+
+    /// A topic that was made anew is read no further, whatever its log would give.
+    fn topic(&mut self, now: Now, topic: u16, trouble: Option<TopicTrouble>, orders: &mut Vec<Order>) {
+        let Some(trouble) = trouble else {
+            self.topics.remove(&topic);
+            return;
+        };
+        if let TopicTrouble::Remade(cause) = &trouble {
+            let reading = |(lane, c): (&Lane, &Custody)| (lane.topic == topic && c.is_reading()).then_some(*lane);
+            let lanes: Vec<Lane> = self.lanes.iter().filter_map(reading).collect();
+            lanes.into_iter().for_each(|lane| self.park(now, lane, cause, orders));
+        }
+        self.topics.insert(topic, trouble);
     }
 
     fn missed(&mut self, now: Now, lane: Lane, miss: Miss, orders: &mut Vec<Order>) {
@@ -96,7 +118,7 @@ impl Intake {
                 self.restart(now, lane, "the database went back behind what it had confirmed", orders);
             }
             Miss::Park | Miss::AsExpected | Miss::StoredTo(_) => {
-                self.park(now, lane, "its row in tidemill.progress is missing or holds an offset that nobody wrote; set its position, see docs/operations.md", orders);
+                self.park(now, lane, "its row in tidemill.progress is missing or holds an offset that nobody wrote; see `tidemill offsets show`", orders);
             }
         }
     }
@@ -104,7 +126,7 @@ impl Intake {
     fn out_of_range(&mut self, now: Now, lane: Lane, offset: i64, message: &str, orders: &mut Vec<Order>) {
         let Some(custody) = self.lanes.get_mut(&lane).filter(|c| c.is_reading()) else { return };
         if custody.out_of_range.replace(offset) == Some(offset) {
-            let cause = format!("offset {offset} is not in the log: {message}");
+            let cause = format!("offset {offset} is not in the log: {message}; see `tidemill offsets show`");
             self.park(now, lane, &cause, orders);
         } else {
             let until = now + self.settings.intake.out_of_range_retry.duration();

@@ -51,6 +51,8 @@ impl Intake {
             if revoked || !custody.is_reading() {
                 continue;
             }
+            let Some(room) = self.lane_room(lane, room) else { continue };
+            let custody = self.lanes.get_mut(&lane).expect("it was just looked at");
             if self.open.is_empty() {
                 self.opened = now;
             }
@@ -66,6 +68,12 @@ impl Intake {
                 self.queue(lane);
             }
         }
+    }
+
+    /// The part of the room that this lane may use now. One that gets none is queued again when that changes, or by the sweep.
+    fn lane_room(&self, lane: Lane, room: Room) -> Option<Room> {
+        let records = self.guarded_room(lane).map_or(room.records, |n| n.min(room.records));
+        (records > 0).then_some(Room { records, ..room })
     }
 
     /// What may still be taken into the open batch; `None` when it is full or all permits are out.

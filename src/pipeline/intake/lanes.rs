@@ -5,6 +5,7 @@ use super::custody::{Custody, State};
 use crate::domain::lane::{Lane, Now};
 use crate::domain::ledger::Ledger;
 use crate::domain::miss::Mark;
+use crate::domain::mutants;
 use crate::pipeline::message::Order;
 use crate::ports::{Broker, ClaimError, Claimed};
 
@@ -48,7 +49,9 @@ impl Intake {
 
     fn begin(&mut self, now: Now, lane: Lane, claimed: Claimed, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
         let custody = self.lanes.get_mut(&lane).expect("only a lane in custody is claimed");
-        let assigned = if custody.fetching {
+        let assigned = if custody.fetching && mutants::on("no_seek_back") {
+            Ok(())
+        } else if custody.fetching {
             broker.restart(lane, claimed.next_offset)
         } else {
             self.assign_owed = false;
@@ -172,6 +175,10 @@ impl Intake {
 
     pub(super) fn park(&mut self, now: Now, lane: Lane, cause: &str, orders: &mut Vec<Order>) {
         tracing::error!(%lane, cause, "partition parked");
+        if let Some(custody) = self.lanes.get_mut(&lane) {
+            custody.stands_at = custody.ledger.as_ref().map(Ledger::mark);
+            custody.bounds = None;
+        }
         self.give_up_epoch(lane, orders);
         self.set_state(lane, State::Parked { recheck: now, cause: cause.to_owned(), peeking: false, seen: None });
     }

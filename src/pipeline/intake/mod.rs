@@ -6,6 +6,7 @@ mod custody;
 mod drain;
 mod events;
 mod fill;
+mod flood;
 mod lanes;
 pub mod options;
 mod returns;
@@ -16,15 +17,18 @@ use std::collections::{BTreeMap, VecDeque};
 pub use status::{LaneStatus, Status};
 
 use crate::domain::batch::Batch;
+use crate::domain::guard;
 use crate::domain::lane::{Epoch, Lane, Now};
 use crate::domain::retry::{self, Backoff};
 use crate::pipeline::clock::Dice;
-use crate::pipeline::message::{Message, Order};
+use crate::pipeline::guarding::SharedGuard;
+use crate::pipeline::message::{Message, Order, TopicTrouble, Trouble};
 use crate::ports::{Broker, BrokerEvent};
 use custody::Custody;
 use drain::Drain;
 pub use drain::Outcome;
 pub use fill::Closed;
+use flood::Stopped;
 use options::{BatchOptions, Options, ShutdownOptions};
 pub use returns::{TopicTotals, Totals};
 
@@ -36,6 +40,7 @@ pub struct Settings {
     pub shutdown: ShutdownOptions,
     /// How often Kafka is told our marks.
     pub commit_interval: Now,
+    pub guard: guard::Options,
     /// Mill threads.
     pub workers: usize,
 }
@@ -74,12 +79,19 @@ pub struct Intake {
     assign_owed: bool,
     revoke: Option<Revoke>,
     drain: Option<Drain>,
-    outages: BTreeMap<usize, String>,
+    outages: BTreeMap<usize, Trouble>,
     kafka_down: Option<String>,
+    /// Topics that cannot be read on as a whole.
+    topics: BTreeMap<u16, TopicTrouble>,
     releasing: usize,
     commit_due: Now,
     sweep_due: Now,
     totals: Totals,
+    guard: SharedGuard,
+    /// By topic.
+    stopped: BTreeMap<u16, Stopped>,
+    asking_accepted: bool,
+    accepted_due: Now,
     events: Vec<BrokerEvent>,
     woken: Vec<Lane>,
 }
@@ -117,13 +129,23 @@ impl Intake {
             drain: None,
             outages: BTreeMap::new(),
             kafka_down: None,
+            topics: BTreeMap::new(),
             releasing: 0,
             commit_due: Now::ZERO,
             sweep_due: Now::ZERO,
             totals: Totals::default(),
+            guard: SharedGuard::default(),
+            stopped: BTreeMap::new(),
+            asking_accepted: false,
+            accepted_due: Now::ZERO,
             events: vec![],
             woken: vec![],
         }
+    }
+
+    /// The guard that the writers judge with; only they look at records.
+    pub fn guarded_by(self, guard: SharedGuard) -> Intake {
+        Intake { guard, ..self }
     }
 
     /// One turn: returns first, then the client's events, then timers, and only then new records.
@@ -138,6 +160,7 @@ impl Intake {
             self.hear(now, message, broker, orders);
         }
         self.poll(now, broker, orders);
+        self.watch_floods(now, orders);
         self.wake_lanes(now, orders);
         self.answer_assign(broker);
         self.finish_revoke(now, broker, orders);
@@ -185,7 +208,7 @@ impl Intake {
 
     fn backoff(&self) -> Backoff {
         let options = &self.settings.intake;
-        Backoff::new(retry::Options { first: options.reclaim_after, cap: options.reclaim_cap })
+        Backoff::patient(retry::Options { first: options.reclaim_after, cap: options.reclaim_cap, budget: 0 })
     }
 
     /// Tells Kafka how far we are, for lag tools only; never more than what is durable (promise P2).

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Intake;
 use crate::domain::batch::Piece;
-use crate::domain::lane::Lane;
+use crate::domain::lane::{Lane, Now};
 use crate::domain::ledger::Settle;
 use crate::domain::scored::Counts;
 use crate::domain::verdict::Stage;
@@ -21,6 +21,8 @@ pub struct TopicTotals {
     pub handed_back: u64,
     /// Delivered again below the position, dropped (rule W6). Not part of `taken`.
     pub stale: u64,
+    /// Times that the flood guard stopped the topic.
+    pub floods: u64,
     pub dead: BTreeMap<(Stage, &'static str), u64>,
     pub skipped: BTreeMap<u16, u64>,
 }
@@ -69,19 +71,22 @@ impl Totals {
 }
 
 impl Intake {
-    fn settled(&mut self, piece: &Piece) {
+    fn settled(&mut self, now: Now, piece: &Piece) {
         let Some(custody) = self.lanes.get_mut(&piece.lane) else { return };
         let Some(ledger) = &mut custody.ledger else { return };
         match ledger.settle(piece.epoch, piece.end) {
             // Only what is durable ends a row of failures: taking alone would let a lane that is fenced or restarted
             // for ever come back at full speed (rule C5).
-            Settle::Advanced(_) | Settle::Held => custody.backoff.succeeded(),
+            Settle::Advanced(_) | Settle::Held => {
+                custody.backoff.succeeded(now);
+                self.tried(piece);
+            }
             Settle::Stale => {}
             Settle::Repeated => tracing::error!(lane = %piece.lane, end = piece.end, "a piece was settled twice"),
         }
     }
 
-    pub(super) fn returned(&mut self, returns: Vec<Return>) {
+    pub(super) fn returned(&mut self, now: Now, returns: Vec<Return>) {
         for Return { seq, piece, fate } in returns {
             let flight = self.flights.get_mut(&seq).expect("a piece comes home once, while its batch is in flight");
             flight.pieces -= 1;
@@ -94,7 +99,7 @@ impl Intake {
                 Fate::Settled(tally) => {
                     assert_eq!(tally.counts.total(), u64::from(piece.count), "P1: every record has one disposition");
                     self.totals.topic(piece.lane).settle(&tally);
-                    self.settled(&piece);
+                    self.settled(now, &piece);
                 }
                 Fate::Dropped => self.totals.topic(piece.lane).handed_back += u64::from(piece.count),
             }

@@ -3,7 +3,9 @@
 use super::Intake;
 use super::custody::{Custody, State};
 use super::returns::Totals;
+use crate::domain::guard::Flood;
 use crate::domain::lane::Lane;
+use crate::pipeline::message::TopicTrouble;
 use crate::telemetry::snapshot::LaneState;
 
 /// A lane in the picture.
@@ -16,6 +18,8 @@ pub struct LaneStatus {
     pub mark: Option<i64>,
     /// Next offset that will be taken.
     pub position: Option<i64>,
+    /// Offsets that a parked lane's log no longer has.
+    pub lost: Option<u64>,
 }
 
 /// The picture. Taken between two turns, so its numbers belong together.
@@ -28,6 +32,8 @@ pub struct Status {
     pub lanes: Vec<LaneStatus>,
     /// Why nothing is taken, if so: machine-readable word and text. What holds single lanes back is said there.
     pub reasons: Vec<(&'static str, String)>,
+    /// Topics that the flood guard has stopped.
+    pub floods: Vec<(u16, Flood)>,
     pub limit_records: u64,
     pub limit_bytes: u64,
     /// Work is held somewhere behind intake.
@@ -40,11 +46,15 @@ pub struct Status {
 impl Intake {
     pub fn status(&self) -> Status {
         let mut reasons = vec![];
-        for cause in self.outages.values() {
-            reasons.push(("postgres", cause.clone()));
+        for trouble in self.outages.values() {
+            reasons.push((trouble.code(), trouble.text.clone()));
         }
         if let Some(cause) = &self.kafka_down {
             reasons.push(("kafka", cause.clone()));
+        }
+        for trouble in self.topics.values() {
+            let (TopicTrouble::Missing(cause) | TopicTrouble::Remade(cause)) = trouble;
+            reasons.push(("topic", cause.clone()));
         }
         if self.drain.is_some() {
             reasons.push(("draining", "the process is stopping".to_owned()));
@@ -56,6 +66,7 @@ impl Intake {
             batches_in_flight: self.flights.len() as u64,
             lanes: self.lanes.iter().map(|(lane, c)| self.lane_status(*lane, c)).collect(),
             reasons,
+            floods: self.stopped.iter().map(|(topic, s)| (*topic, s.flood)).collect(),
             limit_records: u64::from(self.settings.intake.in_flight_records),
             limit_bytes: self.settings.intake.in_flight_bytes.0,
             busy: !self.flights.is_empty() || !self.open.is_empty(),
@@ -77,9 +88,10 @@ impl Intake {
         LaneStatus {
             lane,
             state,
-            cause: custody.cause().map(str::to_owned),
+            cause: custody.cause(),
             mark: ledger.map(|l| l.mark()),
             position: ledger.map(|l| l.position()),
+            lost: custody.lost(),
         }
     }
 }

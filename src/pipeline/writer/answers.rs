@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::compose::move_of;
 use super::{Answer, Phase, Why, Writer};
+use crate::domain::breaker::State;
 use crate::domain::lane::{Lane, Now};
 use crate::domain::miss::{Mark, Miss, judge};
 use crate::domain::mutants;
 use crate::domain::scored::{Counts, Fate as RecordFate, Group, ScoredPiece};
-use crate::pipeline::message::{Fate, Message, Tally};
+use crate::domain::verdict::{Rejected, Stage};
+use crate::pipeline::message::{Fate, Message, Tally, Trouble};
 use crate::ports::{Guilty, Moved, SinkError, SinkFault};
 
 /// A sink that calls a row refused and then finds none is asked this often before it counts as an outage.
@@ -38,27 +40,47 @@ impl Writer {
             Answer::Isolated(Err(error)) if error.fault == SinkFault::Data => self.isolated(now, vec![]),
             Answer::Isolated(Err(error)) => self.refused(now, error),
         }
+        // An answer that says neither well nor ill of the database.
+        if let Some(pass) = self.pass.take() {
+            self.breaker.forget(pass);
+        }
     }
 
     fn wait(&mut self, now: Now, error: &SinkError) {
         self.stats.retries += 1;
-        self.not_before = self.backoff.failed(now, self.dice.unit());
-        if matches!(error.fault, SinkFault::Operator | SinkFault::Contract) {
+        let person = matches!(error.fault, SinkFault::Operator | SinkFault::Contract | SinkFault::Bug);
+        if let Some(pass) = self.pass.take() {
+            // Without a SQLSTATE it was the connection that failed: nobody answers, so there is nothing to count.
+            let grave = person || error.sqlstate.is_none();
+            self.not_before = self.breaker.failed(now, pass, self.dice.unit(), grave);
+        }
+        if person {
             tracing::error!(error = %error.message, sqlstate = error.sqlstate, "cannot store; somebody must act");
-        } else if self.backoff.failures() == 1 {
+        } else if self.breaker.backoff().failures() == 1 {
             tracing::warn!(error = %error.message, sqlstate = error.sqlstate, "cannot store; trying again");
         }
-        self.set_outage(Some(error.message.clone()));
+        if self.breaker.state() != State::Closed {
+            self.set_outage(Some(Trouble { fault: error.fault, text: error.message.clone() }));
+        }
+    }
+
+    /// The database did what it was asked; intake hears of it once the breaker has closed.
+    fn well(&mut self, now: Now) {
+        if let Some(pass) = self.pass.take() {
+            self.breaker.succeeded(now, pass);
+        }
+        if self.breaker.state() == State::Closed {
+            self.set_outage(None);
+        }
     }
 
     fn stored(&mut self, now: Now, moved: &[Moved]) {
         let group = self.take_group();
         self.stats.groups += 1;
         self.stats.rows += group.rows();
-        self.backoff.succeeded();
+        self.well(now);
         (self.timeouts_in_a_row, self.fruitless) = (0, 0);
         self.limit = (self.limit * 2).min(u64::from(self.options.group_rows));
-        self.set_outage(None);
         let mut missed = vec![];
         for m in &group.moves {
             if moved.iter().any(|x| x.lane == m.lane) || mutants::on("miss_is_success") {
@@ -73,6 +95,7 @@ impl Writer {
         }
         let (done, back): (Vec<_>, Vec<_>) = group.pieces.into_iter().partition(|p| !missed.contains(&p.piece().lane));
         done.iter().for_each(|p| self.settle(p));
+        group.moves.iter().for_each(|m| self.yield_flooded(m.lane));
         self.phase = Phase::Compose;
         if !missed.is_empty() {
             self.unfreeze(now, back);
@@ -95,11 +118,18 @@ impl Writer {
                 self.read_next(lanes, Why::Open);
                 self.wait(now, &error);
             }
-            SinkFault::Transient | SinkFault::Operator | SinkFault::Contract => {
+            SinkFault::Transient | SinkFault::Operator | SinkFault::Contract | SinkFault::Bug => {
                 if error.sqlstate.as_deref() == Some(STATEMENT_TIMEOUT) {
                     self.timed_out();
                 }
-                let group = self.take_group();
+                if error.fault == SinkFault::Bug {
+                    // Perhaps it is about rows that meet in one statement: as few of them as may be.
+                    self.limit = 1;
+                }
+                let mut group = self.take_group();
+                if mutants::on("outage_is_poison") {
+                    condemn_all(&mut group, &error);
+                }
                 self.unfreeze(now, group.pieces);
                 self.phase = Phase::Compose;
                 self.verify = true;
@@ -160,11 +190,13 @@ impl Writer {
         self.unfreeze(now, frozen);
         if as_expected && why == Why::Miss {
             // A row that is as expected and yet did not move: a race; not at full speed (rule W5).
-            self.not_before = self.backoff.failed(now, self.dice.unit());
+            self.not_before = self.races.failed(now, self.dice.unit());
+        } else if why == Why::Miss {
+            self.races.succeeded(now);
         }
+        // With work waiting only a stored group is proof: rows can be read of a server that cannot write.
         if !self.holds_work() {
-            self.backoff.succeeded();
-            self.set_outage(None);
+            self.well(now);
         }
     }
 
@@ -180,6 +212,7 @@ impl Writer {
             late.extend(held.pending.pop_front().map(|p| p.piece));
         }
         late.iter().for_each(|p| self.settle(p));
+        self.yield_flooded(lane);
     }
 
     fn isolated(&mut self, now: Now, mut guilty: Vec<Guilty>) {
@@ -192,14 +225,16 @@ impl Writer {
             if self.fruitless >= FRUITLESS_MAX {
                 self.fruitless = 0;
                 let message = "the database refuses a group for its data but no single row of it".to_owned();
-                self.refused(now, SinkError { fault: SinkFault::Transient, sqlstate: None, message });
+                self.refused(now, SinkError { fault: SinkFault::Bug, sqlstate: None, message });
             }
             return;
         }
         self.fruitless = 0;
         let mut group = self.take_group();
-        for g in guilty {
-            group.pieces[g.piece].refused.insert(g.record as u32, g.why);
+        let stops = self.condemn(now, &mut group, guilty);
+        if !stops.is_empty() {
+            self.phase = Phase::Compose;
+            return self.part(now, group, &stops);
         }
         for m in &mut group.moves {
             let pieces: Vec<ScoredPiece> = group.pieces.iter().filter(|p| p.piece().lane == m.lane).cloned().collect();
@@ -221,6 +256,16 @@ impl Writer {
 
     fn settle(&mut self, piece: &ScoredPiece) {
         self.bring_home(piece.scored.batch.seq, *piece.piece(), Fate::Settled(tally(piece)));
+    }
+}
+
+/// A planted bug: what an outage keeps from being stored is taken for poison.
+fn condemn_all(group: &mut Group, error: &SinkError) {
+    for piece in &mut group.pieces {
+        for record in piece.piece().records() {
+            let why = Rejected::new(Stage::Write, "outage", &error.message);
+            piece.refused.insert(record as u32, why);
+        }
     }
 }
 

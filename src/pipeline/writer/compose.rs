@@ -67,7 +67,7 @@ impl Writer {
     /// Puts pieces of an unsettled group back; those of an ended epoch go home.
     pub(super) fn unfreeze(&mut self, now: Now, pieces: Vec<ScoredPiece>) {
         for piece in pieces {
-            self.hear(now, crate::pipeline::message::ToWriter::Piece { piece, full: false });
+            self.put_back(now, piece);
         }
     }
 }
@@ -82,5 +82,5 @@ pub(super) fn move_of(lane: Lane, epoch: crate::domain::lane::Epoch, pieces: &[S
     Move { lane, epoch, expected: first.piece().expected, end: last.piece().end, counts, fingerprint }
 }
 
-/// `Pending` is only built by the writer itself; this keeps its size in sight, since thousands may wait.
+/// This keeps the size of `Pending` in sight, since thousands may wait.
 const _: () = assert!(std::mem::size_of::<Pending>() <= 96);

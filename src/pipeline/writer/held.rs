@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::domain::guard::Flood;
 use crate::domain::lane::{Epoch, Now};
 use crate::domain::scored::ScoredPiece;
 
@@ -30,6 +31,14 @@ impl Pending {
     }
 }
 
+/// Where a lane stops for the flood guard: at the piece that begins here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stop {
+    pub expected: i64,
+    pub end: i64,
+    pub flood: Flood,
+}
+
 /// One claim of one lane.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -40,11 +49,12 @@ pub(super) struct Held {
     pub pending: VecDeque<Pending>,
     /// When the row was last seen to be what we believe, by a write or by reading it.
     pub checked: Now,
+    pub stop: Option<Stop>,
 }
 
 impl Held {
     pub fn new(epoch: Epoch, mark: i64, now: Now) -> Held {
-        Held { epoch, mark, pending: VecDeque::new(), checked: now }
+        Held { epoch, mark, pending: VecDeque::new(), checked: now, stop: None }
     }
 
     pub fn insert(&mut self, pending: Pending) {

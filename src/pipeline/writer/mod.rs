@@ -5,21 +5,24 @@
 
 mod answers;
 mod compose;
+mod guarding;
 mod held;
 pub mod options;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::domain::breaker::{Breaker, Pass};
 use crate::domain::lane::{Lane, Now, Owner};
 use crate::domain::miss::Mark;
 use crate::domain::mutants;
 use crate::domain::retry::Backoff;
 use crate::domain::scored::Group;
 use crate::pipeline::clock::Dice;
-use crate::pipeline::message::{Fate, Message, Return, ToWriter};
+use crate::pipeline::guarding::SharedGuard;
+use crate::pipeline::message::{Fate, Message, Return, ToWriter, Trouble};
 use crate::ports::{Guilty, Moved, SinkError};
-use held::{Held, Pending};
+use held::Held;
 use options::Options;
 
 /// What the writer asks of the sink.
@@ -92,6 +95,7 @@ pub struct Writer {
     me: Owner,
     options: Options,
     dice: Dice,
+    guard: SharedGuard,
     lanes: BTreeMap<Lane, Held>,
     /// Where the next group begins to look, so that no lane starves.
     cursor: Option<Lane>,
@@ -100,7 +104,11 @@ pub struct Writer {
     group: Option<Arc<Group>>,
     asked: bool,
     not_before: Now,
-    backoff: Backoff,
+    breaker: Breaker,
+    /// Of the question under way.
+    pass: Option<Pass>,
+    /// Misses whose row was as expected: a race, no outage.
+    races: Backoff,
     /// Rows that the next group may have; shrinks after timeouts (rule W4).
     limit: u64,
     timeouts_in_a_row: u32,
@@ -116,20 +124,24 @@ pub struct Writer {
 
 impl Writer {
     pub fn new(index: usize, me: Owner, options: Options, dice: Dice) -> Writer {
-        let backoff = Backoff::new(options.retry);
+        let breaker = Breaker::new(options.breaker, options.retry);
+        let races = Backoff::new(options.retry);
         let limit = u64::from(options.group_rows);
         Writer {
             index,
             me,
             options,
             dice,
+            guard: SharedGuard::default(),
             lanes: BTreeMap::new(),
             cursor: None,
             phase: Phase::Compose,
             group: None,
             asked: false,
             not_before: Now::ZERO,
-            backoff,
+            breaker,
+            pass: None,
+            races,
             limit,
             timeouts_in_a_row: 0,
             fruitless: 0,
@@ -142,6 +154,11 @@ impl Writer {
         }
     }
 
+    /// The guard that all writers of a process share.
+    pub fn guarded_by(self, guard: SharedGuard) -> Writer {
+        Writer { guard, ..self }
+    }
+
     pub fn stats(&self) -> Stats {
         let pending = self.lanes.values().map(|h| h.pending.len() as u64).sum();
         Stats { pending, ..self.stats }
@@ -150,6 +167,10 @@ impl Writer {
     /// Work is held: the watchdog may ask why it does not move.
     pub fn holds_work(&self) -> bool {
         self.group.is_some() || self.lanes.values().any(|h| !h.pending.is_empty())
+    }
+
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
     }
 
     pub fn in_outage(&self) -> bool {
@@ -171,13 +192,7 @@ impl Writer {
                     self.drop_pending(old);
                 }
             }
-            ToWriter::Piece { piece, full } => {
-                let at = *piece.piece();
-                match self.lanes.get_mut(&at.lane) {
-                    Some(held) if held.epoch == at.epoch => held.insert(Pending { piece, full, since: now }),
-                    _ => self.bring_home(piece.scored.batch.seq, at, Fate::Dropped),
-                }
-            }
+            ToWriter::Piece { piece, full } => self.receive(now, piece, full),
         }
     }
 
@@ -196,9 +211,14 @@ impl Writer {
         if now < self.not_before {
             return Step::Wait(Some(self.not_before));
         }
+        let pass = match self.breaker.admit(now) {
+            Ok(pass) => pass,
+            Err(until) => return Step::Wait(until),
+        };
         if matches!(self.phase, Phase::Compose)
             && let Some(wait) = self.choose(now)
         {
+            self.breaker.forget(pass);
             return wait;
         }
         let group = || self.group.clone().expect("a group is present while it is stored or searched");
@@ -208,7 +228,7 @@ impl Writer {
             Phase::Isolate => Command::Isolate(group()),
             Phase::Read(lanes, _) => Command::Marks(lanes.clone()),
         };
-        self.asked = true;
+        (self.asked, self.pass) = (true, Some(pass));
         Step::Do(command)
     }
 
@@ -259,7 +279,7 @@ impl Writer {
         self.returns.push(Return { seq, piece, fate });
     }
 
-    fn set_outage(&mut self, cause: Option<String>) {
+    fn set_outage(&mut self, cause: Option<Trouble>) {
         if cause.is_some() || self.outage {
             self.outage = cause.is_some();
             self.out.push(Message::Outage { writer: self.index, cause });

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::breaker;
 use crate::domain::retry;
 use crate::domain::units::{ByteSize, Millis};
 
@@ -22,6 +23,8 @@ pub struct Options {
     pub verify_interval: Millis,
     /// Pace of retries while Postgres is away.
     pub retry: retry::Options,
+    /// When a writer stops intake because Postgres fails, and starts it again. A lost connection stops it at once.
+    pub breaker: breaker::Options,
 }
 
 impl Default for Options {
@@ -33,6 +36,7 @@ impl Default for Options {
             group_wait: Millis(10),
             verify_interval: Millis::secs(30),
             retry: retry::Options::default(),
+            breaker: breaker::Options::default(),
         }
     }
 }

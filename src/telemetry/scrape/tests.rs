@@ -21,9 +21,18 @@ fn full() -> Snapshot {
         skipped: vec![("no_card".into(), 4)],
         handed_back: 3,
         stale: 9,
+        floods: 2,
         in_flight: 7,
     };
-    let lane = |partition, state, lag| LaneMark { topic: 0, partition, state, mark: 5, position: 6, lag };
+    let lane = |partition, state, lag| LaneMark {
+        topic: 0,
+        partition,
+        state,
+        mark: 5,
+        position: 6,
+        lag,
+        lost: lag.map(|n| n + 1),
+    };
     Snapshot {
         phase: Phase::Running,
         not_ready: vec![Reason { code: "postgres_down", detail: "no answer".into() }],

@@ -49,6 +49,7 @@ graph("domain_unknown", "an operator of an unknown domain", "com.example", op("R
 graph("domain_ml_unknown", "an operator that ai.onnx.ml does not have", "Oracle", op("Oracle", ["x"], domain="ai.onnx.ml"), ml=3)
 graph("opset_absurd", "an opset of the future", ("opset", "999"), op("Relu", ["x"]), opset=999)
 graph("opset_zero", "opset 0", ("opset", "version"), op("Relu", ["x"]), change=lambda m: setattr(m.opset_import[0], "version", 0), harmless=True)
+graph("ir_absurd", "a version of the format that does not exist", ("IR version",), op("Relu", ["x"]), change=lambda m: setattr(m, "ir_version", 2**40))
 graph("opset_twice", "two opsets for one domain", ("opset", "domain"), op("Relu", ["x"]), more=[("", 9)], harmless=True)
 graph("operator_too_new", "an operator that the opset does not have yet", ("Gelu", "opset"), op("Gelu", ["x"]), opset=13, harmless=True)
 graph("inputs_few", "a node with too few inputs", ("Gemm", "input"), op("Gemm", ["x"]))

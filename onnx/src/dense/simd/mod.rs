@@ -5,6 +5,8 @@ mod tile;
 
 use std::sync::OnceLock;
 
+use crate::cpu;
+use crate::cpu::Level;
 use crate::dense::activation;
 use crate::dense::activation::Activation;
 use crate::dense::simd::lanes::Four;
@@ -24,15 +26,27 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// The fastest one that this processor has and that computes rightly on it.
+    /// The fastest one that this processor has, that computes rightly on it and that [`cpu::level`] allows.
     pub fn best() -> Isa {
-        static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| {
+        static RIGHT: OnceLock<Vec<Isa>> = OnceLock::new();
+        let right = RIGHT.get_or_init(|| {
             let mut all = Isa::all();
             // the widest path is on few machines that test this crate, so it proves itself before it is used
             all.retain(|isa| *isa == Isa::Portable || agrees(*isa));
-            *all.last().unwrap_or(&Isa::Portable)
-        })
+            all
+        });
+        let level = cpu::level();
+        right.iter().rfind(|isa| isa.level() <= level).copied().unwrap_or(Isa::Portable)
+    }
+
+    fn level(self) -> Level {
+        match self {
+            Isa::Portable => Level::Portable,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Level::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Level::Avx512,
+        }
     }
 
     /// All that this processor has, the slowest first.

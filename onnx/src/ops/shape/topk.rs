@@ -1,5 +1,7 @@
 //! TopK: the largest or smallest elements of an axis, with their places.
 
+mod unsorted;
+
 use std::cmp::Ordering;
 
 use crate::bad;
@@ -16,7 +18,8 @@ use crate::tensor::Shape;
 use crate::tensor::Tensor;
 use crate::value::Values;
 
-pub const OPERATORS: &[Operator] = &[Operator::own("TopK", top_k).note("`sorted = 0` is answered in order too")];
+pub const OPERATORS: &[Operator] =
+    &[Operator::own("TopK", top_k).note("`sorted = 0` in the order of onnxruntime 1.32")];
 
 /// As onnxruntime: of equal elements the one with the lower index comes first; NaN is larger than all numbers.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ struct TopK {
     axis: i64,
     count: Option<i64>,
     largest: bool,
+    sorted: bool,
 }
 
 impl Kernel for TopK {
@@ -89,6 +93,9 @@ impl TopK {
             let by_value = if self.largest { compare(b.0, a.0) } else { compare(a.0, b.0) };
             by_value.then(a.1.cmp(&b.1))
         };
+        if !self.sorted {
+            return unsorted::first(line, count, |a, b| order(a, b).is_lt());
+        }
         if count < line.len() {
             line.select_nth_unstable_by(count - 1, order);
         }
@@ -111,7 +118,8 @@ fn top_k(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
         ..10 => Some(attributes.int("k")?.ok_or_else(|| missing("k"))?),
         _ => build.constant(1).map(|k| k.to_i64()).transpose()?,
     };
-    Ok(Box::new(TopK { axis: attributes.int_or("axis", -1)?, count, largest: attributes.flag("largest", true)? }))
+    let (largest, sorted) = (attributes.flag("largest", true)?, attributes.flag("sorted", true)?);
+    Ok(Box::new(TopK { axis: attributes.int_or("axis", -1)?, count, largest, sorted }))
 }
 
 #[cfg(test)]
@@ -120,7 +128,7 @@ mod tests {
 
     fn top(largest: bool, count: i64, axis: i64, shape: &[usize], values: &[f32]) -> Result<Vec<i64>, OpError> {
         let mut inputs = [Tensor::new(shape, values.to_vec()).unwrap().into()];
-        let out = TopK { axis, count: Some(count), largest }.run(&mut Inputs(&mut inputs))?;
+        let out = TopK { axis, count: Some(count), largest, sorted: true }.run(&mut Inputs(&mut inputs))?;
         assert_eq!(out[0].tensor().unwrap().shape(), out[1].tensor().unwrap().shape());
         out[1].tensor().unwrap().to_i64s()
     }

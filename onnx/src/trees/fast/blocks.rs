@@ -15,6 +15,7 @@ use std::collections::HashSet;
 
 use crate::trees::cuts::Cuts;
 use crate::trees::fast::Sink;
+use crate::trees::fast::columns::BYTE_KEYS;
 use crate::trees::fast::columns::Columns;
 use crate::trees::fast::flat::Cell;
 use crate::trees::fast::flat::FLIGHT;
@@ -107,7 +108,7 @@ fn upper<T: Real>(cuts: &Cuts<T>, root: u32, levels: u32) -> Option<Upper> {
 impl<T: Real> Blocks<T> {
     /// `cells` says where in `flat` the nodes are. `None` if there are too many columns, or large trees that share nodes.
     pub fn new<C: Cell<T>>(cuts: &Cuts<T>, flat: &Flat<T, C>, cells: &[u32]) -> Option<Blocks<T>> {
-        let columns = Columns::new(cuts, COLUMNS)?;
+        let columns = Columns::new(cuts, COLUMNS, BYTE_KEYS, true)?;
         let mut blocks = Blocks { columns, branches: vec![], trees: vec![], exits: vec![] };
         let mut slots = vec![None; cuts.nodes.len()];
         for (tree, root) in cuts.roots.iter().enumerate() {
@@ -140,7 +141,7 @@ impl<T: Real> Blocks<T> {
             let node = &cuts.nodes[*i as usize];
             let (column, rank) = self.columns.place(node);
             let (left, right) = (slots[node.left as usize]?, slots[node.right as usize]?);
-            self.branches.push(Branch { column, left, right, rank: (rank ^ 0x80) as i8 });
+            self.branches.push(Branch { column, left, right, rank: (rank as u8 ^ 0x80) as i8 });
             slots[*i as usize] = u8::try_from(EXITS + k).ok();
         }
         Some(())
@@ -235,9 +236,9 @@ impl<T: Real> Blocks<T> {
             for k in (0..live).step_by(FLIGHT) {
                 // a short last group walks its last row several times and counts it once
                 let lanes: [usize; FLIGHT] = std::array::from_fn(|i| (k + i).min(live - 1));
-                let at = lanes.map(|k| exits[usize::from(found[k])] as usize);
-                let leaves = flat.descend(t, at, tree.rest, rows, stride, lanes.map(|k| first + k));
-                for (i, leaf) in leaves.iter().enumerate().take(live - k) {
+                let mut at = lanes.map(|k| exits[usize::from(found[k])]);
+                flat.descend_rows(t, &mut at, tree.rest, rows, stride, &lanes.map(|k| first + k));
+                for (i, leaf) in at.iter().enumerate().take(live - k) {
                     sink.add(first + k + i, *leaf);
                 }
             }

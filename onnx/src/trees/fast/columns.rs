@@ -1,7 +1,7 @@
-//! Rows as ranks: a value becomes the number of thresholds below it, a byte, and `x <= t` becomes a comparison of bytes.
+//! Rows as ranks: a value becomes the number of thresholds below it, and `x <= t` becomes a comparison of whole numbers.
 //!
 //! Exact: with the thresholds of a column ascending, `x <= t[k]` holds just when at most `k` of them lie below `x`. A column
-//! belongs to a feature and a side for NaN (rank 0, or above all); more than 255 thresholds make several columns.
+//! belongs to a feature and a side for NaN (rank 0, or above all); too many thresholds make several columns.
 //!
 //! Source: RapidScorer (Ye et al., KDD 2018) and the "binning" of LightGBM; the search is a plain branchless binary one.
 
@@ -13,13 +13,14 @@ use crate::trees::cuts::Cut;
 use crate::trees::cuts::Cuts;
 use crate::trees::real::Real;
 
-/// Most thresholds of a column: ranks are 0 to 255.
-const KEYS: usize = 255;
+/// Most thresholds of a column whose ranks are bytes.
+pub const BYTE_KEYS: u16 = 255;
 
 #[derive(Debug)]
-struct Column {
-    feature: u32,
-    nan_left: bool,
+pub struct Column {
+    pub feature: u32,
+    /// A NaN has rank 0, else the highest.
+    pub nan_left: bool,
     /// Start of the keys, of which there are `2^levels - 1`, filled up with infinity.
     keys: u32,
     levels: u32,
@@ -32,20 +33,22 @@ struct Column {
 pub struct Columns<T> {
     columns: Vec<Column>,
     keys: Vec<T>,
-    places: HashMap<(u32, bool, u64), (u16, u8)>,
+    places: HashMap<(u32, bool, u64), (u16, u16)>,
+    sides: bool,
 }
 
 impl<T: Real> Columns<T> {
-    /// `None` if there would be more than `most` columns.
-    pub fn new(cuts: &Cuts<T>, most: usize) -> Option<Columns<T>> {
+    /// `None` if there would be more than `most` columns, of at most `keys` thresholds each. Without `sides` a column serves
+    /// both sides for NaN, and says neither.
+    pub fn new(cuts: &Cuts<T>, most: usize, keys: u16, sides: bool) -> Option<Columns<T>> {
         let used = |n: &&Cut<T>| !n.is_leaf();
         let mut all: Vec<(u32, bool, T)> =
-            cuts.nodes.iter().filter(used).map(|n| (n.feature, n.nan_left, n.threshold)).collect();
+            cuts.nodes.iter().filter(used).map(|n| (n.feature, sides && n.nan_left, n.threshold)).collect();
         all.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)));
         all.dedup_by(|a, b| (a.0, a.1) == (b.0, b.1) && a.2 == b.2);
-        let mut out = Columns { columns: vec![], keys: vec![], places: HashMap::with_capacity(all.len()) };
+        let mut out = Columns { columns: vec![], keys: vec![], places: HashMap::with_capacity(all.len()), sides };
         for group in all.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            let parts = group.len().div_ceil(KEYS);
+            let parts = group.len().div_ceil(usize::from(keys));
             for part in group.chunks(group.len().div_ceil(parts)) {
                 if out.columns.len() >= most.min(usize::from(u16::MAX)) {
                     return None;
@@ -61,7 +64,7 @@ impl<T: Real> Columns<T> {
         let levels = usize::BITS - part.len().leading_zeros();
         let keys = self.keys.len() as u32;
         for (k, (_, _, t)) in part.iter().enumerate() {
-            self.places.insert((feature, nan_left, t.key()), (self.columns.len() as u16, k as u8));
+            self.places.insert((feature, nan_left, t.key()), (self.columns.len() as u16, k as u16));
             self.keys.push(*t);
         }
         self.keys.resize(keys as usize + (1 << levels) - 1, T::INFINITY);
@@ -72,8 +75,13 @@ impl<T: Real> Columns<T> {
     ///
     /// # Panics
     /// If the branch is not of the ensemble.
-    pub fn place(&self, cut: &Cut<T>) -> (u16, u8) {
-        self.places[&(cut.feature, cut.nan_left, cut.threshold.key())]
+    pub fn place(&self, cut: &Cut<T>) -> (u16, u16) {
+        self.places[&(cut.feature, self.sides && cut.nan_left, cut.threshold.key())]
+    }
+
+    /// Each column with its thresholds, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (&Column, &[T])> {
+        self.columns.iter().map(|c| (c, &self.keys[c.keys as usize..][..c.count as usize]))
     }
 
     /// Number of columns.
@@ -90,7 +98,8 @@ impl<T: Real> Columns<T> {
         size_of_val(&self.keys[..]) + self.places.len() * 24
     }
 
-    /// Ranks of `count` rows (`R` at most), less 128, column after column; `out` has a line for each column.
+    /// Ranks of `count` rows (`R` at most), less 128, column after column; `out` has a line for each column. For columns of
+    /// [`BYTE_KEYS`] at most.
     #[inline(always)]
     pub fn rank<'a, const R: usize>(
         &self,

@@ -9,7 +9,6 @@
 //! TKDE 2014; the rest is arithmetic.
 #![allow(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -23,6 +22,11 @@ pub const FLIGHT: usize = 8;
 const BLOCK: usize = 64;
 /// From this depth on it pays to look whether all walks have arrived.
 const DEEP: usize = 12;
+
+/// Levels of the upper part of a tree, which are laid out breadth first.
+const UPPER: usize = 6;
+/// Levels of a block below: the cells of two levels fill a cache line.
+const LOWER: usize = 2;
 
 /// A node as it lies in memory. A leaf is its own child; its number is in its threshold.
 pub trait Cell<T>: Copy + Send + Sync + std::fmt::Debug + 'static {
@@ -122,8 +126,9 @@ impl<T: Real, C: Cell<T>> Flat<T, C> {
         Some((flat, cells))
     }
 
-    /// Copies a tree breadth first, so that the cells of a level and of siblings lie together. `places` says where the children
-    /// of a node are, and of which tree: a second parent gets another copy of the node, not of what is below.
+    /// Lays a tree out: its upper levels breadth first, below them small blocks of levels, each subtree in one piece, so that a
+    /// walk touches few cache lines. `places` says where the children of a node are, and of which tree: a second parent gets
+    /// another copy of the node, not of what is below.
     fn lay(
         &mut self,
         cuts: &Cuts<T>,
@@ -132,27 +137,37 @@ impl<T: Real, C: Cell<T>> Flat<T, C> {
         places: &mut [(u32, usize)],
         cells: &mut [u32],
     ) -> Option<()> {
+        let mut order = vec![root];
+        let mut blocks = vec![root];
+        while let Some(parent) = blocks.pop() {
+            let mut level = vec![parent];
+            for _ in 0..if parent == root { UPPER } else { LOWER } {
+                let mut next = vec![];
+                for i in level {
+                    let (node, place) = (&cuts.nodes[i as usize], &mut places[i as usize]);
+                    if !node.is_leaf() && place.0 != tree {
+                        *place = (tree, order.len());
+                        order.extend([node.right, node.left]);
+                        next.extend([node.right, node.left]);
+                    }
+                }
+                level = next;
+            }
+            blocks.extend(level.into_iter().rev());
+        }
         let base = self.cells.len();
-        let mut queue = VecDeque::from([root]);
-        let mut next = 1;
-        while let Some(i) = queue.pop_front() {
+        for (me, i) in order.into_iter().enumerate() {
             let node = &cuts.nodes[i as usize];
-            let me = self.cells.len() - base;
-            cells[i as usize] = u32::try_from(self.cells.len()).ok()?;
-            if node.is_leaf() {
-                self.cells.push(C::new(T::tag(node.leaf)?, 0, me)?);
-                continue;
-            }
-            let place = &mut places[i as usize];
-            if place.0 != tree {
-                *place = (tree, next);
-                next += 2;
-                queue.extend([node.right, node.left]);
-            }
-            let column = node.feature as usize + if node.nan_left { cuts.features } else { 0 };
-            // the left child must fit too
-            C::new(T::ZERO, 0, place.1 + 1)?;
-            self.cells.push(C::new(node.threshold, column, place.1)?);
+            cells[i as usize] = u32::try_from(base + me).ok()?;
+            self.cells.push(if node.is_leaf() {
+                C::new(T::tag(node.leaf)?, 0, me)?
+            } else {
+                let column = node.feature as usize + if node.nan_left { cuts.features } else { 0 };
+                let child = places[i as usize].1;
+                // the left child must fit too
+                C::new(T::ZERO, 0, child + 1)?;
+                C::new(node.threshold, column, child)?
+            });
         }
         self.trees.push(Tree { base: u32::try_from(base).ok()?, depth: cuts.depth(root) as u32 });
         Some(())
@@ -192,7 +207,7 @@ impl<T: Real, C: Cell<T>> Flat<T, C> {
                 let base = tree.base as usize;
                 for row in (first..whole).step_by(FLIGHT) {
                     // SAFETY: rows up to the end were checked above; see `step`.
-                    let ends = fly(tree.depth, [base; FLIGHT], |k, at| unsafe {
+                    let ends = fly(tree.depth, &[base; FLIGHT], |k, at| unsafe {
                         self.step(base, at, rows, (row + k) * stride)
                     });
                     for (k, end) in ends.iter().enumerate() {
@@ -206,29 +221,62 @@ impl<T: Real, C: Cell<T>> Flat<T, C> {
         }
     }
 
-    /// Goes on from cells inside the trees: `at` are cells of `tree` one for each
-    /// of `lanes`, which are rows; answers leaves after `depth` steps.
+    /// Goes on from cells inside a tree: `at` are cells of `tree`, one for each of `lanes`, which are rows, and becomes the
+    /// leaves that are reached after `depth` steps.
     ///
     /// # Panics
     /// As [`Flat::walk`], or if a cell is not of the tree.
     #[inline(always)]
-    pub fn descend(
+    pub fn descend_rows<const N: usize>(
         &self,
         tree: usize,
-        at: [usize; FLIGHT],
+        at: &mut [u32; N],
         depth: u32,
         rows: &[T],
         stride: usize,
-        lanes: [usize; FLIGHT],
-    ) -> [u32; FLIGHT] {
+        lanes: &[usize; N],
+    ) {
         let end = lanes.iter().max().map_or(0, |row| (row + 1) * stride);
         assert!(stride >= self.width && rows.len() >= end, "rows are as wide as the trees need");
-        let cells = self.cells(tree);
-        assert!(at.iter().all(|at| cells.contains(at)), "cells are of the tree");
-        let base = cells.start;
+        let Range { start: base, end } = self.cells(tree);
+        let count = (end - base) as u32;
+        let outside = at.iter().fold(0, |n, cell| n | u32::from(cell.wrapping_sub(base as u32) >= count));
+        assert_eq!(outside, 0, "cells are of the tree");
         // SAFETY: cells and rows were checked just now; see `step`.
-        let ends = fly(depth, at, |k, at| unsafe { self.step(base, at, rows, lanes[k] * stride) });
-        ends.map(|end| self.leaf(end))
+        let ends =
+            fly(depth, &at.map(|at| at as usize), |k, at| unsafe { self.step(base, at, rows, lanes[k] * stride) });
+        for (at, end) in at.iter_mut().zip(ends) {
+            *at = self.leaf(end);
+        }
+    }
+
+    /// The same for one row: `at` are cells of `trees`, of which the deepest takes `depth` steps.
+    ///
+    /// # Panics
+    /// As [`Flat::descend_rows`].
+    #[inline(always)]
+    pub fn descend_trees<const N: usize>(
+        &self,
+        trees: &[usize; N],
+        at: &mut [u32; N],
+        depth: u32,
+        rows: &[T],
+        stride: usize,
+        row: usize,
+    ) {
+        assert!(stride >= self.width && rows.len() >= (row + 1) * stride, "rows are as wide as the trees need");
+        let mut bases = [0; N];
+        for k in 0..N {
+            let cells = self.cells(trees[k]);
+            assert!(cells.contains(&(at[k] as usize)), "cells are of the trees");
+            bases[k] = cells.start;
+        }
+        // SAFETY: cells and rows were checked just now; see `step`.
+        let ends =
+            fly(depth, &at.map(|at| at as usize), |k, at| unsafe { self.step(bases[k], at, rows, row * stride) });
+        for (at, end) in at.iter_mut().zip(ends) {
+            *at = self.leaf(end);
+        }
     }
 
     fn one_row(&self, rows: &[T], row: usize, stride: usize, sink: &mut impl Sink) {
@@ -237,7 +285,7 @@ impl<T: Real, C: Cell<T>> Flat<T, C> {
             // a short last group walks its last tree several times and counts it once
             let bases: [usize; FLIGHT] = std::array::from_fn(|k| trees[k.min(trees.len() - 1)].base as usize);
             // SAFETY: rows up to the end were checked by the caller; see `step`.
-            let ends = fly(depth, bases, |k, at| unsafe { self.step(bases[k], at, rows, row * stride) });
+            let ends = fly(depth, &bases, |k, at| unsafe { self.step(bases[k], at, rows, row * stride) });
             for end in ends.iter().take(trees.len()) {
                 sink.add(row, self.leaf(*end));
             }
@@ -267,27 +315,31 @@ impl<T: Real, C: Cell<T>> Flat<T, C> {
     }
 }
 
-/// Takes `depth` steps on eight walks at once and says in which cells they end.
+/// Takes `depth` steps on some walks at once and says in which cells they end.
 #[inline(always)]
-fn fly(depth: u32, mut at: [usize; FLIGHT], step: impl Fn(usize, usize) -> usize) -> [usize; FLIGHT] {
-    let all = |at: &mut [usize; FLIGHT]| {
-        for (k, at) in at.iter_mut().enumerate() {
-            *at = step(k, *at);
-        }
-    };
+fn fly<const N: usize>(depth: u32, from: &[usize; N], step: impl Fn(usize, usize) -> usize) -> [usize; N] {
+    let mut at = *from;
     let mut left = depth;
     while depth as usize > DEEP && left > 3 {
-        all(&mut at);
-        all(&mut at);
+        every(&mut at, &step);
+        every(&mut at, &step);
         let before = at;
-        all(&mut at);
+        every(&mut at, &step);
         left -= 3;
         if before == at {
             return at;
         }
     }
     for _ in 0..left {
-        all(&mut at);
+        every(&mut at, &step);
     }
     at
+}
+
+/// A step of every walk.
+#[inline(always)]
+fn every<const N: usize>(at: &mut [usize; N], step: &impl Fn(usize, usize) -> usize) {
+    for (k, at) in at.iter_mut().enumerate() {
+        *at = step(k, *at);
+    }
 }

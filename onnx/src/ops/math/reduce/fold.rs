@@ -40,11 +40,11 @@ const fn lanes<T>() -> usize {
     16 / size_of::<T>()
 }
 
-/// The sum of a line in the order of Eigen's vectorised reduction.
-pub fn packed_sum<T: Number>(values: &[T]) -> T {
+/// All elements of a line taken together by `op` in the order of Eigen's vectorised reduction; `None` of an empty line.
+fn packed<T: Number>(values: &[T], op: impl Fn(T, T) -> T) -> Option<T> {
     let p = lanes::<T>();
     let Some(first) = values.get(..p) else {
-        return sequential(values, |v| v);
+        return values.iter().copied().reduce(op);
     };
     let mut even = [T::default(); 4];
     even[..p].copy_from_slice(first);
@@ -56,31 +56,60 @@ pub fn packed_sum<T: Number>(values: &[T]) -> T {
         let rest = pairs.remainder();
         for pair in pairs {
             for i in 0..p {
-                even[i] = even[i].plus(pair[i]);
-                odd[i] = odd[i].plus(pair[p + i]);
+                even[i] = op(even[i], pair[i]);
+                odd[i] = op(odd[i], pair[p + i]);
             }
         }
         for i in 0..p {
-            even[i] = even[i].plus(odd[i]);
+            even[i] = op(even[i], odd[i]);
         }
         if let Some(last) = rest.get(..p) {
             for i in 0..p {
-                even[i] = even[i].plus(last[i]);
+                even[i] = op(even[i], last[i]);
             }
         }
     }
-    let total = if p == 4 { even[0].plus(even[2]).plus(even[1].plus(even[3])) } else { even[0].plus(even[1]) };
-    values[whole..].iter().fold(total, |sum, v| sum.plus(*v))
+    let total = if p == 4 { op(op(even[0], even[2]), op(even[1], even[3])) } else { op(even[0], even[1]) };
+    Some(values[whole..].iter().fold(total, |sum, v| op(sum, *v)))
+}
+
+/// The sum of a line in the order of Eigen's vectorised reduction.
+pub fn packed_sum<T: Number>(values: &[T]) -> T {
+    packed(values, T::plus).unwrap_or_default()
 }
 
 fn sequential<T: Number>(values: &[T], f: impl Fn(T) -> T) -> T {
     values.iter().fold(T::default(), |sum, v| sum.plus(f(*v)))
 }
 
-/// The first element counts whatever it is, a NaN behind it does not: as onnxruntime does it.
+/// Of two elements the first, unless the second is better: a NaN stays where it is the first, and gives way where it is
+/// the second. What becomes of NaN therefore hangs on the order, which is onnxruntime's.
 fn extreme<T: Number>(values: &[T], none: T, better: impl Fn(T, T) -> bool) -> T {
-    let Some((first, rest)) = values.split_first() else { return none };
-    rest.iter().fold(*first, |best, v| if better(*v, best) { *v } else { best })
+    packed(values, |a, b| if better(b, a) { b } else { a }).unwrap_or(none)
+}
+
+/// The extremes of columns: whole packets of columns take the rows after the first by fours, in pairs (Eigen's
+/// `packetwise_redux_impl`, read in its source), the columns that are left take them one after the other.
+fn extreme_columns<T: Number>(values: &[T], inner: usize, better: impl Fn(T, T) -> bool) -> Vec<T> {
+    let pick = |a: T, b: T| if better(b, a) { b } else { a };
+    let (first, rest) = values.split_at(inner);
+    let mut out = first.to_vec();
+    let whole = inner / lanes::<T>() * lanes::<T>();
+    let fours = rest.chunks_exact(4 * inner);
+    let last = fours.remainder();
+    for rows in fours {
+        let row = |r: usize, i: usize| rows[r * inner + i];
+        for (i, best) in out[..whole].iter_mut().enumerate() {
+            *best = pick(*best, pick(pick(row(0, i), row(1, i)), pick(row(2, i), row(3, i))));
+        }
+        for (i, best) in out.iter_mut().enumerate().skip(whole) {
+            *best = (0..4).fold(*best, |best, r| pick(best, row(r, i)));
+        }
+    }
+    for row in last.chunks_exact(inner) {
+        out.iter_mut().zip(row).for_each(|(best, v)| *best = pick(*best, *v));
+    }
+    out
 }
 
 fn real_line<T: Real>(fold: Fold, values: &[T]) -> T {
@@ -134,9 +163,9 @@ fn real_columns<T: Real>(fold: Fold, values: &[T], n: usize, inner: usize) -> Ve
         Fold::L1 => rows(start(T::magnitude), |sum, v| sum.plus(v.magnitude())),
         Fold::L2 => finish(squares(), &T::root),
         Fold::LogSum => finish(rows(start(|v| v), T::plus), &T::logarithm),
-        Fold::Max => rows(start(|v| v), |best, v| if v > best { v } else { best }),
+        Fold::Max => extreme_columns(values, inner, |a, b| a > b),
         Fold::Mean => finish(rows(start(|v| v), T::plus), &|sum| sum.over(T::from_count(n))),
-        Fold::Min => rows(start(|v| v), |best, v| if v < best { v } else { best }),
+        Fold::Min => extreme_columns(values, inner, |a, b| a < b),
         Fold::Prod => rows(start(|v| v), T::times),
         Fold::Sum | Fold::LogSumExp => rows(start(|v| v), T::plus),
         Fold::SumSquare => squares(),
@@ -207,5 +236,17 @@ mod tests {
     fn only_a_nan_in_front_is_an_extreme() {
         assert_eq!(f32::line(Fold::Max, &[1.0, f32::NAN, 2.0]), 2.0);
         assert!(f32::line(Fold::Max, &[f32::NAN, 2.0]).is_nan());
+    }
+
+    /// Answers of onnxruntime 1.32: a NaN takes the elements with it that it was compared with first.
+    #[test]
+    fn a_nan_hides_its_partners_in_a_packet() {
+        let nan = f32::NAN;
+        assert_eq!(f32::line(Fold::Max, &[1.0, nan, 2.0, 5.0]), 2.0);
+        assert_eq!(f32::line(Fold::Min, &[4.0, 1.0, nan, 3.0, 9.0]), 1.0);
+        let rows = [[0.0; 4], [nan; 4], [7.0; 4], [6.0; 4], [5.0; 4], [1.0; 4]].concat();
+        assert_eq!(f32::columns(Fold::Max, &rows, 6, 4), [1.0; 4]);
+        let narrow = [0.0, nan, 7.0, 6.0, 5.0, 1.0];
+        assert_eq!(f32::columns(Fold::Max, &narrow, 6, 1), [7.0]);
     }
 }

@@ -41,16 +41,18 @@ impl<T: Real> Cell<'_, T> {
         }
     }
 
+    /// As onnxruntime clips: gates with a bias always, at the ends of float if nothing else is said, and a NaN among them
+    /// becomes the upper end.
     fn activate(&self, which: usize, values: &mut [T]) {
-        if let Some(clip) = self.clip {
+        let biased = self.bias.is_some() && self.kind != Kind::Rnn;
+        let end = T::from_f64(f64::from(f32::MAX));
+        if let Some(clip) = self.clip.or(biased.then_some(end)) {
             for v in values.iter_mut() {
-                *v = if *v > clip {
-                    clip
+                if *v > clip || biased && v.is_nan() {
+                    *v = clip;
                 } else if *v < -clip {
-                    -clip
-                } else {
-                    *v
-                };
+                    *v = -clip;
+                }
             }
         }
         self.activations[which].apply(values);

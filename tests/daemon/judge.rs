@@ -1,0 +1,88 @@
+//! Records that are not what the contract says, in mass or deadly (rules J1, J5).
+
+use std::thread;
+use std::time::Duration;
+
+use crate::site::LONG;
+use crate::site::Site;
+use crate::site::poll;
+use crate::site::reason;
+use crate::support::produce::payloads;
+
+fn dead(site: &Site<'_>) -> u64 {
+    site.sql("SELECT count(*) FROM tidemill.dead_letter").trim().parse().expect("a number")
+}
+
+#[test]
+fn j1_a_flood_stops_the_topic_and_an_accepted_cause_lets_it_go_on() {
+    let site = Site::shared("j1-flood", 2);
+    let mut daemon = site.ready("only", &["guard.retry=500ms", "guard.poll=200ms"]);
+    let mut records: Vec<(Vec<u8>, Vec<u8>)> = vec![];
+    (0..400u32).for_each(|i| records.push((i.to_string().into_bytes(), b"{ not json".to_vec())));
+    payloads(site.kafka.bootstrap(), &site.topic, records.into_iter());
+    let told = reason(&mut daemon, "guard: ");
+    assert!(told.contains("decode/bad_json") && told.contains(&site.topic), "{told}");
+    // Several tries later it is the same: nothing of the flood got through.
+    thread::sleep(Duration::from_secs(2));
+    let before = dead(&site);
+    assert!(before < 50, "{before} dead letters");
+    assert_eq!(daemon.metric("tidemill_intake_unaccounted_records"), Some(0.0));
+    let stopped = daemon.metric_with("tidemill_guard_stopped_events_total", &[]).expect("it answers");
+    assert!(stopped >= 1.0, "{stopped}");
+    let other = site.tool(&["dead-letters", "accept", "--cause", "infer/model_error", "--for", "1h"]);
+    assert!(other.contains("on 1 topics"), "{other}");
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(dead(&site), before, "another cause was accepted");
+    site.tool(&["dead-letters", "accept", "--cause", "decode/bad_json", "--for", "90m", "--topic", &site.topic]);
+    site.settle();
+    assert_eq!(dead(&site), 400);
+    daemon.wait_until_ready(LONG);
+    let list = site.tool(&["dead-letters", "accept", "--list"]);
+    assert!(list.lines().count() == 2 && list.contains("open") && list.contains("decode/bad_json"), "{list}");
+    site.tool(&["dead-letters", "accept", "--cause", "decode/bad_json", "--end"]);
+    let audit =
+        site.sql("SELECT cause, role, ended_at IS NULL, until - accepted_at FROM tidemill.acceptance ORDER BY id");
+    assert_eq!(audit.trim(), "infer/model_error|postgres|t|01:00:00\ndecode/bad_json|postgres|f|01:30:00");
+}
+
+#[test]
+fn j1_a_cause_that_is_mended_lets_the_topic_go_on_by_itself() {
+    let site = Site::shared("j1-mended", 1);
+    site.sql("ALTER TABLE public.scores ADD CONSTRAINT closed CHECK (payment_id = '')");
+    let mut daemon = site.ready("only", &["guard.retry=500ms"]);
+    let sent = site.produce(300);
+    let told = reason(&mut daemon, "guard: ");
+    assert!(told.contains("write/check_violation"), "{told}");
+    let before = dead(&site);
+    assert!(before < 60, "{before} dead letters, some of them poison of the load");
+    site.sql("ALTER TABLE public.scores DROP CONSTRAINT closed");
+    site.settle();
+    daemon.wait_until_ready(LONG);
+    let rows = site.sql("SELECT count(*) FROM public.scores").trim().parse::<usize>().expect("a number");
+    assert_eq!(rows + dead(&site) as usize, sent.len());
+    assert!(dead(&site) <= before + 3, "what came after the mending is stored");
+}
+
+/// A table that lost a column under a running process: nothing is consumed, nothing is a dead letter, and once it is mended the
+/// process goes on by itself.
+#[test]
+fn d14_a_table_that_is_mended_is_written_to_without_a_restart() {
+    let site = Site::shared("d14-column", 2);
+    let mut daemon = site.ready("only", &["postgres.statement_rows=1"]);
+    let mut sent = site.produce(200);
+    site.settle();
+    site.sql("DROP VIEW public.scores_readable; ALTER TABLE public.scores DROP COLUMN payment_id");
+    sent.extend(site.produce(200));
+    let told = reason(&mut daemon, "postgres_contract: ");
+    assert!(told.contains("payment_id"), "{told}");
+    thread::sleep(Duration::from_secs(1));
+    site.sql("ALTER TABLE public.scores ADD COLUMN payment_id text");
+    site.settle();
+    site.expect_exact(&sent);
+    daemon.wait_until_ready(LONG);
+    let breaker =
+        |state: &str| daemon.metric_with("tidemill_breaker_current_breakers", &[&format!("state=\"{state}\"")]);
+    poll("the breaker to close", LONG, || {
+        (breaker("closed") == Some(1.0) && breaker("open") == Some(0.0)).then_some(())
+    });
+}
