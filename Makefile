@@ -14,7 +14,7 @@ BENCH_MODELS ?= abcdefgh
 SECONDS ?= 600
 SEED ?= 1
 
-.PHONY: help setup demo test chaos mutants simulation fuzz bench-models
+.PHONY: help setup demo test chaos mutants simulation fuzz faults bench-models
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -48,6 +48,11 @@ simulation: ## 100,000 seeds of the simulation
 fuzz: ## every reader against seeded mutations (SECONDS=600 each, TARGET=json,config, SEED=1); new inputs go to tests/fuzz/corpus
 	@scripts/setup.sh test
 	cargo test --workspace --features mutants,onnxruntime --test fuzz -- --seconds $(SECONDS) --seed $(SEED) --target "$(TARGET)" --save
+
+faults: ## outages of a minute under load: Postgres, Kafka, one of three brokers, a full disk, rebalances (10 minutes)
+	@scripts/setup.sh demo test
+	@scripts/kafka-jars.sh
+	cargo test --workspace --features mutants,onnxruntime --test faults -- --ignored --nocapture
 
 bench-models: ## every kind of model against onnxruntime, interleaved in one process (a release build; 20 minutes)
 	@scripts/setup.sh test

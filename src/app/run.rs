@@ -18,6 +18,7 @@ use crate::failpoints::Point;
 use crate::pipeline::intake::Outcome;
 use crate::pipeline::intake::Status;
 use crate::pipeline::publish::Names;
+use crate::telemetry::log_queue;
 
 /// Intake keeps the budget by itself. This long after it, it is taken for stuck and the process leaves without its word.
 const GRACE: Duration = Duration::from_secs(1);
@@ -145,6 +146,7 @@ fn insist(mut signals: Signals) {
     tokio::spawn(async move {
         let signal = signals.next().await;
         tracing::error!(signal, "second signal: leaving at once; everything in flight will be read again");
+        log_queue::flush(CLOSE_MIN);
         std::process::exit(i32::from(Exit::Signal(signal).code()));
     });
 }

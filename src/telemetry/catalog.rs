@@ -184,6 +184,7 @@ pub const METRICS: &[Metric] = &[
         &["outcome"],
         "Drains ended; a start without an end was killed.",
     ),
+    counter("tidemill_log_dropped_events_total", &[], "Log lines that found no room: nobody reads stderr."),
     gauge("tidemill_build_info", &["version"], "1; which build this is."),
     gauge("tidemill_model_info", &["name", "version", "sha256"], "1; which model scores."),
     gauge("tidemill_config_info", &["sha256"], "1; hash of the effective configuration without secrets."),

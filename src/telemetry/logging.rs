@@ -8,6 +8,9 @@ use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::log_queue::LogQueue;
+use crate::domain::units::ByteSize;
+
 /// `[log]`
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -16,11 +19,13 @@ pub struct Options {
     pub level: String,
     /// How it is written. `auto` is text on a terminal and JSON elsewhere.
     pub format: Format,
+    /// Lines that wait to be written, in bytes. What finds no room, since nobody reads stderr, is dropped and counted.
+    pub buffer: ByteSize,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { level: "info".to_owned(), format: Format::Auto }
+        Options { level: "info".to_owned(), format: Format::Auto, buffer: ByteSize::mib(1) }
     }
 }
 
@@ -38,6 +43,8 @@ pub enum Format {
 pub enum LogError {
     #[error("log.level: `{level}` is not a level or a list of directives: {source}")]
     Level { level: String, source: tracing_subscriber::filter::ParseError },
+    #[error("the thread that writes the log cannot be started: {0}")]
+    Thread(std::io::Error),
     #[error("logging was started twice in this process")]
     Twice,
 }
@@ -68,10 +75,11 @@ impl Options {
 /// Starts logging for the whole process; call once, first thing.
 ///
 /// # Errors
-/// A level that cannot be understood, or a second call.
+/// A level that cannot be understood, no thread to write with, or a second call.
 pub fn init(options: &Options) -> Result<(), LogError> {
     let terminal = std::io::stderr().is_terminal();
-    let subscriber = subscriber(options, terminal, std::io::stderr)?;
+    let queue = LogQueue::start(std::io::stderr(), options.buffer.0 as usize).map_err(LogError::Thread)?;
+    let subscriber = subscriber(options, terminal, queue.of_the_process())?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)
 }
 
@@ -114,7 +122,7 @@ mod tests {
     fn logged(format: Format, terminal: bool, level: &str) -> String {
         let sink = Sink::default();
         let out = sink.clone();
-        let options = Options { level: level.to_owned(), format };
+        let options = Options { level: level.to_owned(), format, ..Options::default() };
         let subscriber = subscriber(&options, terminal, move || out.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(partition = 3, "claimed");
@@ -140,7 +148,7 @@ mod tests {
         assert!(text.contains("claimed partition=3") && text.contains("not seen at info"), "{text}");
         assert!(!logged(Format::Auto, true, "info").starts_with('{'));
         assert_eq!(logged(Format::Json, true, "error"), "");
-        let wrong = Options { level: "a=b=c".to_owned(), format: Format::Auto };
+        let wrong = Options { level: "a=b=c".to_owned(), ..Options::default() };
         assert!(wrong.validate().unwrap_err().to_string().starts_with("log.level: `a=b=c`"));
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod health;
+pub mod log_queue;
 pub mod logging;
 pub mod loop_lag;
 pub mod metrics;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_process::Collector;
 
+use super::log_queue;
 use super::metrics::Metrics;
 use super::recorder::Recorder;
 use super::snapshot::LaneState;
@@ -68,6 +69,7 @@ fn state(snapshot: &Snapshot) -> String {
     gauge("tidemill_intake_in_flight_batches", snapshot.in_flight_batches);
     gauge("tidemill_intake_in_flight_limit_records", snapshot.limit_records);
     gauge("tidemill_intake_in_flight_limit_bytes", snapshot.limit_bytes);
+    r.counter("tidemill_log_dropped_events_total", &[]).absolute(log_queue::dropped());
     r.gauge("tidemill_intake_unaccounted_records", &[]).set(snapshot.unaccounted() as f64);
     for phase in Phase::ALL {
         r.gauge("tidemill_pipeline_phase_info", &[phase.name()]).set(f64::from(u8::from(phase == snapshot.phase)));

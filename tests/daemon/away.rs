@@ -2,7 +2,6 @@
 
 use std::thread;
 use std::time::Duration;
-use std::time::Instant;
 
 use crate::site::LONG;
 use crate::site::Site;
@@ -43,33 +42,6 @@ fn p5_services_that_are_away_at_start_are_waited_for() {
     daemon.wait_until_ready(LONG);
     site.settle();
     site.expect_exact(&sent);
-}
-
-#[test]
-fn p5_a_stopped_postgres_is_waited_for_under_load() {
-    const LIMIT: f64 = 3000.0;
-    let postgres = quick_postgres();
-    let site = Site::on(Kafka::shared(), &postgres, "p5-postgres", 4);
-    site.migrate();
-    let mut daemon = site.ready("only", &["intake.in_flight_records=3000"]);
-    let stream = site.stream();
-    poll("records to flow", LONG, || (daemon.metric("tidemill_intake_stored_records_total")? > 500.0).then_some(()));
-    postgres.stop_immediate();
-    let stopped = Instant::now();
-    reason(&mut daemon, "postgres: ");
-    let in_flight = || daemon.metric("tidemill_intake_in_flight_records").expect("it answers");
-    while stopped.elapsed() < Duration::from_secs(8) {
-        assert!(in_flight() <= LIMIT, "{} records in flight", in_flight());
-        assert!(reasons(&daemon).iter().any(|r| r.starts_with("postgres: ")), "{:?}", reasons(&daemon));
-        live(&daemon);
-        thread::sleep(Duration::from_millis(100));
-    }
-    let sent = stream.stop();
-    postgres.start_again();
-    site.settle();
-    site.expect_exact(&sent);
-    daemon.wait_until_ready(LONG);
-    assert_eq!(daemon.metric("tidemill_intake_unaccounted_records"), Some(0.0));
 }
 
 #[test]

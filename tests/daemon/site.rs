@@ -159,7 +159,7 @@ impl<'a> Site<'a> {
             r#"
             name = "fraud"
             [kafka]
-            brokers = ["{brokers}"]
+            brokers = [{brokers}]
             topics = ["{topic}"]
             group = "{topic}"
             session_timeout = "2s"
@@ -190,7 +190,7 @@ impl<'a> Site<'a> {
             [admin]
             listen = "{ops}"
             "#,
-            brokers = self.brokers,
+            brokers = self.brokers.split(',').map(|b| format!("\"{b}\"")).collect::<Vec<_>>().join(","),
             topic = self.topic,
             root = env!("CARGO_MANIFEST_DIR"),
             url = self.url,

@@ -23,6 +23,9 @@ use super::relay::Tap;
 use super::relay::Then;
 use super::relay::Way;
 
+/// Shorter answers hold no records to damage.
+const FLIPPED_MIN: usize = 1_000;
+
 /// What a request asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Api(pub i16);
@@ -76,7 +79,7 @@ pub enum Trouble {
     CutAfter,
     /// The answer's own error code is replaced by this one. For the group's requests and Fetch.
     Error(i16),
-    /// One bit of the answer is turned, this many bytes before its end; shorter answers pass.
+    /// One bit of an answer with records is turned, this many bytes before its end; shorter answers pass.
     Flip(usize),
 }
 
@@ -260,7 +263,7 @@ impl Requests {
                 }
             }
             Trouble::Flip(before_end) => {
-                let at = frame.len().checked_sub(before_end).filter(|at| *at > 64);
+                let at = frame.len().checked_sub(before_end).filter(|_| frame.len() > FLIPPED_MIN);
                 if let Some(byte) = at.and_then(|at| frame.get_mut(at)) {
                     *byte ^= 1;
                 }

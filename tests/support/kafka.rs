@@ -39,7 +39,7 @@ use super::folder::Folder;
 use super::signal::Signal;
 use super::wait::until;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 const ANSWER: Duration = Duration::from_secs(15);
 
 /// A cluster of one or more nodes. Dropped: killed and removed; so is one kept in a static, when the test process ends.

@@ -20,6 +20,7 @@ use crate::adapters::kafka::context::Context;
 use crate::adapters::kafka::first_offset;
 use crate::adapters::kafka::memory::MemoryPlan;
 use crate::adapters::kafka::native;
+use crate::adapters::kafka::options::GroupProtocol;
 use crate::adapters::kafka::options::Options;
 use crate::adapters::kafka::options::Problem;
 use crate::adapters::kafka::queues::Queue;
@@ -58,6 +59,8 @@ pub struct KafkaBroker {
     /// Before the client was made: its own age is never above this one's.
     born: Instant,
     topics: Vec<String>,
+    /// A static member gives its partitions back and stays, so that its next start finds them (KIP-345).
+    stays: bool,
 }
 
 /// The client cannot be made.
@@ -97,6 +100,7 @@ impl KafkaBroker {
             down: false,
             born,
             topics: options.topics.clone(),
+            stays: options.group_instance_id.is_some() && options.group_protocol == GroupProtocol::Classic,
         })
     }
 
@@ -332,7 +336,12 @@ impl Broker for KafkaBroker {
     }
 
     fn unsubscribe(&mut self) {
-        self.consumer.unsubscribe();
+        if self.stays {
+            // librdkafka would leave the group, also as a static member; only its close does not.
+            self.met.push(BrokerEvent::Revoked(self.queues.keys().copied().collect()));
+        } else {
+            self.consumer.unsubscribe();
+        }
     }
 }
 

@@ -15,6 +15,9 @@ const STATISTICS_MS: u64 = 1000;
 /// What a client that reads stretches of the log may fetch ahead of a partition.
 const WALK_AHEAD_KIB: &str = "16384";
 
+/// librdkafka's default for the largest message, in bytes.
+const MESSAGE_MAX: u64 = 1_000_000;
+
 /// For the client that reads: joins the group, never commits or resets by itself.
 pub fn reader(options: &Options, plan: &MemoryPlan) -> ClientConfig {
     let mut config = common(options);
@@ -36,6 +39,8 @@ pub fn reader(options: &Options, plan: &MemoryPlan) -> ClientConfig {
         .set("queued.max.messages.kbytes", plan.queued_kib.to_string())
         .set("max.partition.fetch.bytes", plan.partition_fetch.to_string())
         .set("fetch.max.bytes", plan.response.to_string())
+        // Nothing is produced, but the client is only made when this is not above the line before.
+        .set("message.max.bytes", plan.response.min(MESSAGE_MAX).to_string())
         .set("statistics.interval.ms", STATISTICS_MS.to_string());
     config
 }
@@ -89,6 +94,8 @@ fn common(options: &Options) -> ClientConfig {
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", if mutants::on("reset_latest") { "latest" } else { "error" })
         .set("allow.auto.create.topics", "false")
+        // Off by default in librdkafka, which then hands damaged batches out as data.
+        .set("check.crcs", "true")
         // The default of 1000 stalls a partition for a second each time that its queue was full.
         .set("fetch.queue.backoff.ms", "10")
         .set("queued.min.messages", "10000")
@@ -170,5 +177,13 @@ mod tests {
         }
         asker(&options).create_native_config().unwrap();
         walker(&options).create_native_config().unwrap();
+    }
+
+    #[test]
+    fn a_client_is_made_with_the_least_memory_that_is_accepted() {
+        let options = Options { brokers: vec!["b:1".into()], group: "g".into(), ..Options::default() };
+        let plan = MemoryPlan::new(ByteSize(128 << 10), 1).unwrap();
+        let made: Result<rdkafka::consumer::BaseConsumer, _> = reader(&options, &plan).create();
+        made.map(drop).unwrap();
     }
 }

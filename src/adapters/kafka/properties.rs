@@ -31,6 +31,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("partition.assignment.strategy", "late claims need cooperative-sticky"),
     ("group.remote.assignor", "late claims need the broker's default assignor"),
     ("enable.partition.eof", "an end of partition is no record; idle partitions are seen in the statistics"),
+    ("check.crcs", "a damaged batch would be handed out as data"),
+    ("message.max.bytes", DEDUCED),
     ("queued.max.messages.kbytes", DEDUCED),
     ("max.partition.fetch.bytes", DEDUCED),
     ("fetch.message.max.bytes", DEDUCED),
