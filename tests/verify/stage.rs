@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -78,11 +79,14 @@ impl Verified {
     }
 }
 
+/// Longest wait for an audit; ten million records take a while.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// Runs `verify --json` on a site, with these arguments and settings.
 pub fn verify(site: &Site<'_>, arguments: &[&str], sets: &[&str]) -> Verified {
     let all = [&["verify", "--json"], arguments].concat();
     let mut ran = site.command("verify", &all, sets);
-    let status = ran.wait(LONG);
+    let status = ran.wait(PATIENCE);
     Verified { code: status.code().expect("no signal ended it"), text: ran.log() }
 }
 
