@@ -70,7 +70,7 @@ impl<'a> Load<'a> {
     pub fn told(&mut self, words: &str) -> String {
         let Load { daemon, .. } = self;
         poll(&format!("a reason with `{words}`"), LONG, || {
-            let told = reason(daemon, "postgres: ");
+            let told = reason(daemon, "postgres");
             told.contains(words).then_some(told)
         })
     }

@@ -86,7 +86,7 @@ fn disk_full(name: &str, time: Duration) {
     let space = site.database.clone() + "_small";
     site.sql(&format!("CREATE TABLESPACE {space} LOCATION '{}'", disk.folder("space").display()));
     site.sql(&format!("ALTER TABLE public.scores SET TABLESPACE {space}"));
-    away(&site, &[], Some("postgres: "), time, || disk.fill(), || disk.free());
+    away(&site, &[], Some("postgres_operator: "), time, || disk.fill(), || disk.free());
     site.sql("DROP TABLE public.scores CASCADE");
     site.sql(&format!("DROP TABLESPACE {space}"));
 }
