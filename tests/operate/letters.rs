@@ -65,7 +65,7 @@ fn p6_dead_letters_are_found_counted_and_shown() {
 fn rejected(name: &str, records: u64, sets: &[&str]) -> Site<'static> {
     let site = Site::shared(name, 2);
     payments(site.kafka.bootstrap(), &site.topic, Load { records, seed: 8, poisoned: 0.0 });
-    let _daemon = site.ready("strict", &[&["event.bytes_max=10B"], sets].concat());
+    let _daemon = site.ready("strict", &[&["event.bytes_max=10B", "guard.share=100"], sets].concat());
     site.settle();
     site
 }
