@@ -119,6 +119,8 @@ impl Snapshot {
         let mut holes = Places::<Vec<(i64, i64)>>::new();
         let mut rewound = Places::new();
         if row.get(3) {
+            let failed =
+                |e| fault::sink_error(&e, "reading tidemill.hole and tidemill.operation (both need SELECT)", false);
             for row in lease.query(HOLES, &[&sources]).await.map_err(failed)? {
                 holes.entry((row.get(0), row.get(1))).or_default().push((row.get(2), row.get(3)));
             }
