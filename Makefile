@@ -49,9 +49,9 @@ fuzz: ## every reader against seeded mutations (SECONDS=600 each, TARGET=json,co
 	@scripts/setup.sh test
 	cargo test --workspace --features mutants,onnxruntime --test fuzz -- --seconds $(SECONDS) --seed $(SEED) --target "$(TARGET)" --save
 
-faults: ## outages of a minute under load: Postgres, Kafka, one of three brokers, a full disk, rebalances (10 minutes)
+faults: ## slow faults: outages of a minute under load, a full disk, rebalance storms, a change of group protocol (12 minutes)
 	@scripts/setup.sh demo test
-	@scripts/kafka-jars.sh
+	@scripts/kafka-jars.sh >/dev/null
 	cargo test --workspace --features mutants,onnxruntime --test faults -- --ignored --nocapture
 
 bench-models: ## every kind of model against onnxruntime, interleaved in one process (a release build; 20 minutes)

@@ -144,6 +144,7 @@ fn d18_d19_a_grant_and_a_password_that_are_taken_and_given_again() {
 }
 
 #[test]
+#[ignore = "slow; make faults"]
 fn d20_a_database_that_is_renamed_away_is_waited_for() {
     let site = site("d20", 2);
     let mut load = Load::on(&site, &[]);

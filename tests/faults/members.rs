@@ -69,6 +69,7 @@ fn b15_without_the_groups_commits_it_goes_on_where_postgres_is() {
 }
 
 #[test]
+#[ignore = "slow; make faults"]
 fn b17_work_that_takes_longer_than_the_poll_interval_keeps_its_partitions() {
     let site = site("b17", 2);
     let (proxy, through) = site.proxy();
@@ -121,6 +122,7 @@ fn b20_a_static_member_restarts_in_place_and_its_double_is_told() {
 }
 
 #[test]
+#[ignore = "slow; make faults"]
 fn b21_a_group_changes_its_protocol_once_the_last_member_of_the_old_one_is_gone() {
     let site = site("b21", 2);
     let consumer = ["kafka.group_protocol=consumer", "kafka.session_timeout=45s", "kafka.heartbeat_interval=3s"];

@@ -43,6 +43,7 @@ fn d1_d2_a_server_that_restarts_or_crashes_is_waited_for() {
 }
 
 #[test]
+#[ignore = "slow; make faults"]
 fn d7_a_server_without_room_for_its_log_is_waited_for() {
     let disk = SmallDisk::new(64);
     let (wal, settings) = (disk.folder("wal"), vec!["max_connections=100".into(), "min_wal_size=2MB".into()]);
