@@ -38,7 +38,7 @@ chaos: ## a seeded round of faults over three processes, with an oracle at the e
 mutants: ## every planted bug must be seen (docs/chaos.md lists where)
 	@scripts/setup.sh demo test
 	@scripts/kafka-jars.sh >/dev/null
-	cargo test --workspace --features mutants,onnxruntime --test ledger --test simulation --test kafka_mock --test postgres --test daemon -- planted without_a_fence registering
+	cargo test --workspace --features mutants,onnxruntime --test ledger --test care --test guard --test retries --test simulation --test kafka_mock --test postgres --test daemon -- planted without_a_fence registering
 	for bug in commit_taken no_fence; do CHAOS_MUTANT=$$bug CHAOS_SECONDS=45 \
 	    cargo test --workspace --features mutants,onnxruntime --test chaos -- chaos_keeps || exit 1; done
 

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::domain::batch::Batch;
+use crate::domain::care::Attempt;
 use crate::domain::fault::Fault;
 use crate::domain::fields::Fields;
 use crate::domain::guard::Accepted;
@@ -238,6 +239,8 @@ pub trait Sink: Send {
 pub struct Claimed {
     pub epoch: Epoch,
     pub next_offset: i64,
+    /// An owner before us ended unclean: the next records are taken with care (rule J5).
+    pub attempt: Option<Attempt>,
 }
 
 /// Why a lane cannot be claimed.
@@ -258,6 +261,12 @@ pub trait Claims: Send + Sync {
 
     /// Reads a lane's row without claiming it; a parked lane waits for a change there.
     fn peek(&self, lane: Lane) -> BoxFuture<'_, Result<Option<Mark>, ClaimError>>;
+
+    /// Notes a record that is about to be processed alone, or that none is, if the lane is still ours (rule J5).
+    fn note(&self, lane: Lane, epoch: Epoch, offset: Option<i64>) -> BoxFuture<'_, Result<(), ClaimError>>;
+
+    /// Care with a lane is over: forgets what is known of its owners' ends.
+    fn calm(&self, lane: Lane, epoch: Epoch) -> BoxFuture<'_, Result<(), ClaimError>>;
 
     /// Causes of rejection that a person has accepted for a while (rule J1).
     fn accepted(&self) -> BoxFuture<'_, Result<Vec<Accepted>, ClaimError>>;

@@ -172,6 +172,14 @@ impl Claims for LaneClaims {
         Box::pin(async move { self.progress.peek(lane).await.map_err(retry) })
     }
 
+    fn note(&self, lane: Lane, epoch: Epoch, offset: Option<i64>) -> BoxFuture<'_, Result<(), ClaimError>> {
+        Box::pin(async move { self.progress.note(lane, epoch, offset).await.map_err(retry) })
+    }
+
+    fn calm(&self, lane: Lane, epoch: Epoch) -> BoxFuture<'_, Result<(), ClaimError>> {
+        Box::pin(async move { self.progress.calm(lane, epoch).await.map_err(retry) })
+    }
+
     fn accepted(&self) -> BoxFuture<'_, Result<Vec<Accepted>, ClaimError>> {
         Box::pin(async move { self.progress.accepted().await.map_err(retry) })
     }

@@ -37,7 +37,7 @@ pub struct DeadLetterFilter {
     #[arg(long, value_name = "REASON")]
     pub reason: Option<String>,
     /// Only of this step.
-    #[arg(long, value_name = "STAGE", value_parser = ["decode", "infer", "write"])]
+    #[arg(long, value_name = "STAGE", value_parser = ["decode", "infer", "write", "process"])]
     pub stage: Option<String>,
     /// Only those that failed at this time or later: 2026-01-31T08:00:00Z, or an age such as 2h.
     #[arg(long, value_name = "TIME", value_parser = moment)]

@@ -54,6 +54,9 @@ fn sizes(config: &Config, problems: &mut Vec<(String, String)>) {
     let largest = config.batch.bytes_max.0.saturating_add(config.event.bytes_max.0);
     let text = format!("batch.bytes_max and event.bytes_max together must stay below {limit} bytes");
     must("batch.bytes_max", largest < limit, text);
+    let tries = config.intake.crash_tries;
+    let text = format!("{tries}: use 2 or more; the first time the blame may be another record's");
+    must("intake.crash_tries", tries >= 2, text);
     let guard = &config.guard;
     must("guard.share", (1..=100).contains(&guard.share), format!("{} percent: use 1 to 100", guard.share));
     let text = format!("guard.least = {} records never are in a window of {}", guard.least, guard.window);

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod breaker;
+pub mod care;
 pub mod fault;
 pub mod fields;
 pub mod guard;

@@ -6,6 +6,8 @@ pub enum Stage {
     Decode,
     Infer,
     Write,
+    /// None of them: the process itself ended (rule J5).
+    Process,
 }
 
 impl Stage {
@@ -14,6 +16,7 @@ impl Stage {
             Stage::Decode => "decode",
             Stage::Infer => "infer",
             Stage::Write => "write",
+            Stage::Process => "process",
         }
     }
 }

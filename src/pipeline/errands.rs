@@ -65,6 +65,24 @@ impl Errands {
         });
     }
 
+    pub fn note(&self, lane: Lane, epoch: Epoch, ticket: u64, offset: Option<i64>) {
+        let me = self.clone();
+        self.spawn(async move {
+            let answer = me.within(me.claims.note(lane, epoch, offset)).await;
+            me.home.push(Message::Noted { ticket, answer });
+        });
+    }
+
+    pub fn calm(&self, lane: Lane, epoch: Epoch) {
+        let me = self.clone();
+        self.spawn(async move {
+            if let Err(error) = me.within(me.claims.calm(lane, epoch)).await {
+                // Whoever claims the lane next takes care once more.
+                tracing::debug!(%error, %lane, "the end of care was not confirmed");
+            }
+        });
+    }
+
     pub fn accepted(&self) {
         let me = self.clone();
         self.spawn(async move {

@@ -76,6 +76,8 @@ impl<B: Broker> IntakeThread<B> {
             Order::Claim { lane, ticket, floor } => self.errands.claim(lane, ticket, floor),
             Order::Peek { lane, ticket } => self.errands.peek(lane, ticket),
             Order::Release { lane, epoch } => self.errands.release(lane, epoch),
+            Order::Note { lane, epoch, ticket, offset } => self.errands.note(lane, epoch, ticket, offset),
+            Order::Calm { lane, epoch } => self.errands.calm(lane, epoch),
             Order::Accepted => self.errands.accepted(),
             Order::Begin { lane, epoch, mark } => {
                 tracing::info!(partition = self.names.lane(lane), epoch = epoch.0, offset = mark, "partition claimed");

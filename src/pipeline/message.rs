@@ -40,6 +40,18 @@ pub enum Order {
         lane: Lane,
         epoch: Epoch,
     },
+    /// Note the record that is about to be processed alone, or that none is (rule J5); the answer carries the ticket back.
+    Note {
+        lane: Lane,
+        epoch: Epoch,
+        ticket: u64,
+        offset: Option<i64>,
+    },
+    /// Care with the lane is over.
+    Calm {
+        lane: Lane,
+        epoch: Epoch,
+    },
     /// Ask what a person has accepted of the causes that stop topics (rule J1).
     Accepted,
     /// To the mill; why it closed is for the metrics.
@@ -153,6 +165,11 @@ pub enum Message {
         epoch: Epoch,
         end: i64,
         flood: Flood,
+    },
+    /// A note was tried.
+    Noted {
+        ticket: u64,
+        answer: Result<(), ClaimError>,
     },
     /// What a person has accepted.
     Accepted(Result<Vec<Accepted>, ClaimError>),

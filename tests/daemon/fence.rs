@@ -25,7 +25,7 @@ fn c5_a_claim_that_lands_late_does_not_silence_the_owner() {
 
     let (proxy, through) = site.proxy();
     let mut stale = site.ready("stale", &[&through]);
-    proxy.on_statement("epoch = greatest(epoch", 0, Fault::Hold);
+    proxy.on_statement("epoch = greatest(p.epoch", 0, Fault::Hold);
     first.signal(Signal::Term);
     assert_eq!(first.wait(LONG).code(), Some(0));
     until("the claim to be on its way", LONG, || (proxy.fired() == 1).then_some(()));

@@ -1,5 +1,7 @@
 //! Records that are not what the contract says, in mass or deadly (rules J1, J5).
 
+#[cfg(feature = "failpoints")]
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
@@ -89,4 +91,36 @@ fn d14_a_table_that_is_mended_is_written_to_without_a_restart() {
     poll("the breaker to close", LONG, || {
         (breaker("closed") == Some(1.0) && breaker("open") == Some(0.0)).then_some(())
     });
+}
+
+/// A payload that aborts whoever scores it; a supervisor that starts a new process each time, as an orchestrator does.
+#[cfg(feature = "failpoints")]
+#[test]
+fn j5_a_record_that_aborts_the_process_is_a_dead_letter_and_its_neighbours_are_rows() {
+    let site = Site::shared("j5-abort", 3);
+    let mut sent = site.produce(600);
+    let deadly = br#"{"id": "CRASHME", "ts": "2026-01-01T00:00:00Z"}"#;
+    payloads(site.kafka.bootstrap(), &site.topic, std::iter::once((b"deadly".to_vec(), deadly.to_vec())));
+    sent.extend(site.produce(600));
+    // A static member gets its partitions back at once.
+    let sets = ["kafka.group_instance_id=only"];
+    let environment = [("TIDEMILL_FAILPOINTS", "after_decode=abort,match=CRASHME")];
+    let ends: BTreeMap<i32, i64> = site.kafka.end_offsets(&site.topic);
+    let mut exits = 0;
+    let mut daemon = site.daemon_in("0", &sets, &environment);
+    poll("the log to be read to its end", 3 * LONG, || {
+        if let Some(status) = daemon.exit() {
+            exits += 1;
+            assert_eq!(status.code(), None, "it aborted: {status}");
+            assert!(exits <= 5, "it knocks out one process after another");
+            daemon = site.daemon_in(&exits.to_string(), &sets, &environment);
+        }
+        (site.marks() == ends).then_some(())
+    });
+    assert!((3..=5).contains(&exits), "{exits} unclean ends");
+    let row = "SELECT count(*), min(stage || '/' || reason) FROM tidemill.dead_letter WHERE key = 'deadly'";
+    assert_eq!(site.sql(row).trim(), "1|process/crashed_process");
+    site.sql("DELETE FROM tidemill.dead_letter WHERE key = 'deadly'");
+    site.expect_exact(&sent);
+    poll("care to end", LONG, || (site.sql("SELECT count(*) FROM tidemill.attempt").trim() == "0").then_some(()));
 }

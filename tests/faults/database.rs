@@ -28,6 +28,7 @@ const ROLE: &str = "CREATE ROLE ROLE_NAME LOGIN PASSWORD 'first';
     GRANT SELECT, INSERT ON tidemill.model TO ROLE_NAME;
     GRANT INSERT ON tidemill.dead_letter TO ROLE_NAME;
     GRANT SELECT ON tidemill.acceptance TO ROLE_NAME;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON tidemill.attempt TO ROLE_NAME;
     GRANT INSERT ON public.scores TO ROLE_NAME";
 
 fn ends_sessions(site: &Site<'_>) {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tidemill::adapters::postgres::claim::Progress;
 use tidemill::adapters::postgres::fault::StartError;
 use tidemill::adapters::postgres::register::register;
+use tidemill::domain::care::Attempt;
 use tidemill::domain::fault::Fault;
 use tidemill::domain::lane::Epoch;
 use tidemill::domain::lane::Owner;
@@ -19,19 +20,62 @@ use crate::fixture::lane;
 use crate::fixture::ready;
 use crate::fixture::run;
 
+fn claimed(epoch: i64, next_offset: i64) -> Claimed {
+    Claimed { epoch: Epoch(epoch), next_offset, attempt: None }
+}
+
+/// So many owners ended without a release.
+fn after_exits(claimed: Claimed, exits: u32) -> Claimed {
+    Claimed { attempt: Some(Attempt { exits, current: None, tries: 0 }), ..claimed }
+}
+
+#[tokio::test]
+async fn j5_an_owner_that_did_not_release_leaves_an_attempt_until_its_records_have_passed() {
+    let f = ready().await;
+    let (a, b, c) = (f.progress(Owner(1)), f.progress(Owner(2)), f.progress(Owner(3)));
+    let none = Epoch(0);
+    let epoch = a.first(lane(0), 40, none).await.unwrap().epoch;
+    assert!(a.release(lane(0), epoch).await.unwrap());
+    let clean = b.claim(lane(0), none).await.unwrap().unwrap();
+    assert_eq!(clean.attempt, None, "it was released");
+    assert_eq!(b.claim(lane(0), none).await.unwrap().unwrap().attempt, None, "it is ours");
+    assert_eq!(f.sql("SELECT count(*) FROM tidemill.attempt"), "0", "nothing in quiet times");
+    let first = c.claim(lane(0), none).await.unwrap().unwrap();
+    assert_eq!(first, after_exits(first, 1));
+    assert!(b.note(lane(0), clean.epoch, Some(41)).await.is_err(), "not its own any more");
+    c.note(lane(0), first.epoch, Some(41)).await.unwrap();
+    let attempt = |exits, current, tries| Some(Attempt { exits, current, tries });
+    let second = a.claim(lane(0), none).await.unwrap().unwrap();
+    assert_eq!(second.attempt, attempt(2, Some(41), 1), "it was current when the owner ended");
+    a.note(lane(0), second.epoch, Some(41)).await.unwrap();
+    let third = b.claim(lane(0), none).await.unwrap().unwrap();
+    assert_eq!(third.attempt, attempt(3, Some(41), 2));
+    b.note(lane(0), third.epoch, Some(42)).await.unwrap();
+    assert!(b.release(lane(0), third.epoch).await.unwrap());
+    let after = c.claim(lane(0), none).await.unwrap().unwrap();
+    assert_eq!(after.attempt, attempt(3, Some(42), 0), "a clean end is no try, and care goes on");
+    f.sql("UPDATE tidemill.progress SET next_offset = 43");
+    assert_eq!(a.claim(lane(0), none).await.unwrap().unwrap().attempt, attempt(4, None, 0), "it has passed");
+    assert!(!c.release(lane(0), after.epoch).await.unwrap(), "too late");
+    assert_eq!(a.claim(lane(0), none).await.unwrap().unwrap().attempt, attempt(3, None, 0), "but it was not dead");
+    assert!(!c.release(lane(0), after.epoch).await.unwrap());
+    assert_eq!(a.claim(lane(0), none).await.unwrap().unwrap().attempt, attempt(3, None, 0), "which is said once");
+    a.calm(lane(0), after.epoch).await.unwrap();
+    assert_eq!(f.sql("SELECT count(*) FROM tidemill.attempt"), "1", "an old epoch");
+    let last = a.claim(lane(0), none).await.unwrap().unwrap();
+    a.calm(lane(0), last.epoch).await.unwrap();
+    assert_eq!(f.sql("SELECT count(*) FROM tidemill.attempt"), "0");
+}
+
 #[tokio::test]
 async fn c3_a_claim_raises_the_epoch_above_row_and_floor() {
     let f = ready().await;
     let (a, b) = (f.progress(Owner(1)), f.progress(Owner(2)));
     assert_eq!(a.peek(lane(3)).await.unwrap(), None);
     assert_eq!(a.claim(lane(3), Epoch(0)).await.unwrap(), None);
-    assert_eq!(a.first(lane(3), 40, Epoch(6)).await.unwrap(), Claimed { epoch: Epoch(7), next_offset: 40 });
-    assert_eq!(
-        b.first(lane(3), 90, Epoch(0)).await.unwrap(),
-        Claimed { epoch: Epoch(8), next_offset: 40 },
-        "the row that is there keeps its offset"
-    );
-    assert_eq!(a.claim(lane(3), Epoch(20)).await.unwrap(), Some(Claimed { epoch: Epoch(21), next_offset: 40 }));
+    assert_eq!(a.first(lane(3), 40, Epoch(6)).await.unwrap(), claimed(7, 40));
+    assert_eq!(b.first(lane(3), 90, Epoch(0)).await.unwrap(), claimed(8, 40), "the row that is there keeps its offset");
+    assert_eq!(a.claim(lane(3), Epoch(20)).await.unwrap(), Some(after_exits(claimed(21, 40), 1)));
     assert_eq!(b.peek(lane(3)).await.unwrap(), Some(Mark { next_offset: 40, epoch: Epoch(21), owner: Some(Owner(1)) }));
     assert!(!b.release(lane(3), Epoch(21)).await.unwrap(), "not its own");
     assert!(!a.release(lane(3), Epoch(7)).await.unwrap(), "an old epoch");
@@ -50,6 +94,14 @@ async fn c3_concurrent_claims_get_different_epochs() {
     let mut epochs = tasks.join_all().await;
     epochs.sort();
     assert_eq!(epochs, (1..=12).collect::<Vec<_>>());
+    let mut tasks = tokio::task::JoinSet::new();
+    for i in 0..12 {
+        let progress = f.progress(Owner(i));
+        tasks.spawn(async move { progress.claim(lane(0), Epoch(0)).await.unwrap().unwrap().epoch.0 });
+    }
+    let mut epochs = tasks.join_all().await;
+    epochs.sort();
+    assert_eq!(epochs, (13..=24).collect::<Vec<_>>(), "of a row that is there");
 }
 
 #[tokio::test]
@@ -65,7 +117,7 @@ async fn c3_a_claim_waits_for_the_zombies_open_transaction_and_sees_its_mark() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!claim.is_finished());
     client.batch_execute("COMMIT").await.unwrap();
-    assert_eq!(claim.await.unwrap(), Claimed { epoch: Epoch(epoch.0 + 1), next_offset: 17 });
+    assert_eq!(claim.await.unwrap(), after_exits(claimed(epoch.0 + 1, 17), 1));
     assert!(began.elapsed() >= Duration::from_millis(300));
 }
 

@@ -20,7 +20,7 @@ fn given(n: i32) -> BrokerEvent {
 }
 
 fn claimed(epoch: i64, next_offset: i64) -> Result<Claimed, ClaimError> {
-    Ok(Claimed { epoch: Epoch(epoch), next_offset })
+    Ok(Claimed { epoch: Epoch(epoch), next_offset, attempt: None })
 }
 
 fn fenced(partition: i32, epoch: i64) -> Message {

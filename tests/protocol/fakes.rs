@@ -210,7 +210,7 @@ impl Bench {
     /// The database grants the lane's last claim.
     pub fn grant(&mut self, partition: i32, epoch: i64, next_offset: i64) -> Turn {
         let (ticket, _) = self.asked(partition).expect("the lane was to be claimed");
-        self.answer(partition, ticket, Ok(Claimed { epoch: Epoch(epoch), next_offset }))
+        self.answer(partition, ticket, Ok(Claimed { epoch: Epoch(epoch), next_offset, attempt: None }))
     }
 
     /// Batches ordered since the last look, and why they closed.

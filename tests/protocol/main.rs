@@ -2,6 +2,7 @@
 //! services: a scripted client and hand-given answers. Rules that only a server can show are in the tests against real ones.
 
 mod claiming;
+mod crash;
 mod fakes;
 mod flood;
 mod judging;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tidemill::domain::care::Attempt;
 use tidemill::domain::lane::{Epoch, Lane, Owner};
 use tidemill::domain::miss::Mark;
 use tidemill::domain::mutants;
@@ -22,6 +23,7 @@ pub enum End {
 #[derive(Clone, Default)]
 pub struct Database {
     pub rows: BTreeMap<Lane, Mark>,
+    pub attempts: BTreeMap<Lane, (Attempt, Option<Epoch>)>,
     /// `(lane, offset, how)` in the order in which they became visible.
     pub ends: Vec<(Lane, i64, End)>,
 }
@@ -35,14 +37,34 @@ impl Database {
     /// Rule C3.
     pub fn claim(&mut self, lane: Lane, floor: Epoch, owner: Owner) -> Claimed {
         let row = self.rows.entry(lane).or_insert(Mark { next_offset: 0, epoch: Epoch(0), owner: None });
+        let blamed = row.epoch;
         row.epoch = Epoch(row.epoch.max(floor).0 + 1);
-        row.owner = Some(owner);
-        Claimed { epoch: row.epoch, next_offset: row.next_offset }
+        let before = row.owner.replace(owner);
+        let known = self.attempts.get(&lane).map(|a| a.0);
+        if before.is_some_and(|b| b != owner) {
+            self.attempts.insert(lane, (Attempt::after_exit(known, row.next_offset), Some(blamed)));
+        }
+        let attempt = self.attempts.get(&lane).map(|a| a.0);
+        Claimed { epoch: row.epoch, next_offset: row.next_offset, attempt }
+    }
+
+    /// Rule J5: a record is about to be processed alone; `None`: care is over.
+    pub fn note(&mut self, lane: Lane, epoch: Epoch, owner: Owner, offset: Option<Option<i64>>) -> bool {
+        let ours = self.rows.get(&lane).is_some_and(|r| r.epoch == epoch && r.owner == Some(owner));
+        let Some(attempt) = self.attempts.get_mut(&lane).filter(|_| ours) else { return false };
+        match offset {
+            Some(Some(offset)) => attempt.0 = attempt.0.noting(offset),
+            Some(None) => attempt.0.current = None,
+            None => drop(self.attempts.remove(&lane)),
+        }
+        true
     }
 
     pub fn release(&mut self, lane: Lane, epoch: Epoch, owner: Owner) {
         if let Some(row) = self.rows.get_mut(&lane).filter(|r| r.epoch == epoch && r.owner == Some(owner)) {
             row.owner = None;
+        } else if let Some(known) = self.attempts.get_mut(&lane).filter(|a| a.1 == Some(epoch)) {
+            *known = (known.0.forgiven(), None);
         }
     }
 

@@ -28,6 +28,16 @@ use tidemill::ports::{ClaimError, Claimed, Decoder, Model, ModelError, RowEncode
 use crate::broker::{Port, World, value_of};
 use crate::database::Database;
 
+/// Unclean ends with one record that condemn it.
+pub const CRASH_TRIES: u32 = 4;
+
+pub const DEADLY: u64 = 9973;
+
+/// A record that ends the process which mills it.
+pub fn is_deadly(value: u64) -> bool {
+    value > 0 && value.is_multiple_of(DEADLY)
+}
+
 struct Values;
 
 impl Decoder for Values {
@@ -84,6 +94,8 @@ pub enum Errand {
     Peek { lane: Lane, ticket: u64 },
     Release { lane: Lane, epoch: Epoch },
     Accepted,
+    Note { lane: Lane, epoch: Epoch, ticket: u64, offset: Option<i64> },
+    Calm { lane: Lane, epoch: Epoch },
 }
 
 pub struct Member {
@@ -114,6 +126,7 @@ impl Member {
                 reclaim_cap: Millis(1000),
                 parked_recheck: Millis(200),
                 idle_interval: Millis(100),
+                crash_tries: CRASH_TRIES,
                 ..Options::default()
             },
             batch: BatchOptions {
@@ -188,6 +201,10 @@ impl Member {
             }
             Order::Peek { lane, ticket } => self.errands.push(Errand::Peek { lane, ticket }),
             Order::Release { lane, epoch } => self.errands.push(Errand::Release { lane, epoch }),
+            Order::Note { lane, epoch, ticket, offset } => {
+                self.errands.push(Errand::Note { lane, epoch, ticket, offset })
+            }
+            Order::Calm { lane, epoch } => self.errands.push(Errand::Calm { lane, epoch }),
             Order::Accepted => self.errands.push(Errand::Accepted),
             Order::Begin { lane, epoch, mark } => {
                 self.tell(now, writer_of(lane, n), ToWriter::Begin { lane, epoch, mark })
@@ -207,12 +224,15 @@ impl Member {
         self.inbox.extend(self.writers[writer].take_messages());
     }
 
-    /// Mills one waiting batch, not always the oldest: there are several threads.
-    pub fn grind(&mut self, now: Now, pick: u64) {
+    /// Mills one waiting batch, not always the oldest: there are several threads. Says whether the process survives it.
+    pub fn grind(&mut self, now: Now, pick: u64) -> bool {
         if self.batches.is_empty() {
-            return;
+            return true;
         }
         let batch = self.batches.remove(pick as usize % self.batches.len().min(2)).expect("it is there");
+        if (0..batch.records.len()).any(|r| is_deadly(value_of(batch.payload(r).expect("it has one")))) {
+            return false;
+        }
         let full = batch.full;
         let (scored, _) = self.mill.turn(batch);
         let scored = Arc::new(scored);
@@ -222,6 +242,7 @@ impl Member {
             self.tell(now, writer, ToWriter::Piece { piece, full });
         }
         self.inbox.push_back(Message::WorkerFree);
+        true
     }
 
     /// Lets a writer ask, if it wants to.
@@ -274,6 +295,16 @@ impl Member {
             Errand::Peek { lane, ticket } => {
                 let answer = if up { Ok(database.rows.get(lane).copied()) } else { Err(retry()) };
                 self.inbox.push_back(Message::Peeked { lane: *lane, ticket: *ticket, answer });
+            }
+            Errand::Note { lane, epoch, ticket, offset } => {
+                let noted = up && database.note(*lane, *epoch, self.owner, Some(*offset));
+                let answer = if noted { Ok(()) } else { Err(retry()) };
+                self.inbox.push_back(Message::Noted { ticket: *ticket, answer });
+            }
+            Errand::Calm { lane, epoch } => {
+                if up {
+                    database.note(*lane, *epoch, self.owner, None);
+                }
             }
             Errand::Accepted => {
                 let left = Duration::from_secs(1_000_000);

@@ -15,6 +15,7 @@ use crate::ports::Claimed;
 use crate::ports::SinkError;
 
 use super::acceptance;
+use super::attempt;
 use super::connect::Database;
 use super::fault;
 use super::marks::mark;
@@ -24,8 +25,13 @@ use super::wire::Uuid;
 
 const PEEK: &str = "SELECT next_offset, epoch, owner FROM tidemill.progress WHERE source = $1 AND partition = $2";
 /// Waits for whoever has the row locked, so it sees the end of a zombie's last transaction.
-const CLAIM: &str = "UPDATE tidemill.progress SET epoch = greatest(epoch, $3::int8) + 1, owner = $4, claimed_at = now()
-    WHERE source = $1 AND partition = $2 RETURNING next_offset, epoch";
+/// It also says who had it, and what is known of unclean ends.
+const CLAIM: &str = "WITH old AS MATERIALIZED
+      (SELECT source, partition, owner, epoch FROM tidemill.progress WHERE source = $1 AND partition = $2 FOR UPDATE)
+    UPDATE tidemill.progress p SET epoch = greatest(p.epoch, $3::int8) + 1, owner = $4, claimed_at = now()
+      FROM old LEFT JOIN tidemill.attempt a ON a.source = old.source AND a.partition = old.partition
+     WHERE p.source = old.source AND p.partition = old.partition
+    RETURNING p.next_offset, p.epoch, old.owner, old.epoch, ";
 /// Ends sessions whose client stands still inside COPY with a mark locked. The server's own `statement_timeout` does not:
 /// it is only looked at when the next data come (seen on PostgreSQL 15), so such a client would hold its lanes for as long
 /// as it stands. Only sessions of our own role are met, and only past the limit that should have ended them.
@@ -85,12 +91,23 @@ impl Progress {
     pub async fn claim(&self, lane: Lane, floor: Epoch) -> Result<Option<Claimed>, SinkError> {
         let owner = Uuid(self.owner.0);
         let params: [&(dyn ToSql + Sync); 4] = [&self.source(lane), &lane.partition, &floor.0, &owner];
-        let mut rows = self.query("claiming", CLAIM, &params).await;
+        let sql = format!("{CLAIM}{}", attempt::COLUMNS);
+        let mut rows = self.query("claiming", &sql, &params).await;
         let waited = |e: &SinkError| e.sqlstate.as_deref().is_some_and(|code| WAITED_IN_VAIN.contains(&code));
         if rows.as_ref().is_err_and(waited) && self.end_stalled().await? {
-            rows = self.query("claiming", CLAIM, &params).await;
+            rows = self.query("claiming", &sql, &params).await;
         }
-        Ok(rows?.first().map(claimed))
+        let rows = rows?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let (before, mut claimed): (Option<Uuid>, Claimed) = (row.get(2), claimed(row));
+        claimed.attempt = match before {
+            // It was neither released nor ours: whoever had it ended unclean, or is believed to have.
+            Some(other) if other.0 != self.owner.0 => {
+                self.after_exit(lane, claimed.next_offset, Epoch(row.get(3))).await?
+            }
+            _ => attempt::read(row, 4),
+        };
+        Ok(Some(claimed))
     }
 
     /// Hash of the last record that is settled below the mark of a lane that is ours under this epoch, if it is known.
@@ -127,7 +144,12 @@ impl Progress {
     pub async fn release(&self, lane: Lane, epoch: Epoch) -> Result<bool, SinkError> {
         let owner = Uuid(self.owner.0);
         let params: [&(dyn ToSql + Sync); 4] = [&self.source(lane), &lane.partition, &epoch.0, &owner];
-        Ok(!self.query("releasing", &format!("{RELEASE} RETURNING partition"), &params).await?.is_empty())
+        let released = !self.query("releasing", &format!("{RELEASE} RETURNING partition"), &params).await?.is_empty();
+        if !released {
+            // Whoever claimed it meanwhile took us for dead.
+            self.alive(lane, epoch).await?;
+        }
+        Ok(released)
     }
 
     /// Every row of this pipeline that is ours (rule W7).
@@ -154,7 +176,11 @@ impl Progress {
         Ok(open.into_iter().filter_map(of).collect())
     }
 
-    fn source(&self, lane: Lane) -> i16 {
+    pub(super) fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    pub(super) fn source(&self, lane: Lane) -> i16 {
         self.registered.sources[usize::from(lane.topic)].id
     }
 
@@ -168,7 +194,12 @@ impl Progress {
         Some(Lane { topic: topic as u16, partition: row.get(1) })
     }
 
-    async fn query(&self, doing: &str, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, SinkError> {
+    pub(super) async fn query(
+        &self,
+        doing: &str,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, SinkError> {
         let lease = self.database.lease().await?;
         let work = async {
             let failed = |e| fault::sink_error(&e, doing, false);
@@ -182,5 +213,5 @@ impl Progress {
 }
 
 fn claimed(row: &Row) -> Claimed {
-    Claimed { next_offset: row.get(0), epoch: Epoch(row.get(1)) }
+    Claimed { next_offset: row.get(0), epoch: Epoch(row.get(1)), attempt: None }
 }

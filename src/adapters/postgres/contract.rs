@@ -128,7 +128,7 @@ SELECT w.relation, w.privilege, c.oid IS NOT NULL,
     AND pg_catalog.has_schema_privilege(c.relnamespace, 'USAGE'), current_user::text
 FROM (VALUES ('source', 'SELECT'), ('source', 'INSERT'), ('source', 'UPDATE'), ('model', 'SELECT'), ('model', 'INSERT'),
              ('progress', 'SELECT'), ('progress', 'INSERT'), ('progress', 'UPDATE'), ('dead_letter', 'INSERT'),
-             ('acceptance', 'SELECT'))
+             ('acceptance', 'SELECT'), ('attempt', 'SELECT'), ('attempt', 'INSERT'), ('attempt', 'UPDATE'), ('attempt', 'DELETE'))
   AS w(relation, privilege)
 LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'tidemill')
   ON c.relname = w.relation";

@@ -25,6 +25,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "control", sql: include_str!("../../../schemas/postgres/0001_control.sql") },
     Migration { version: 2, name: "operator", sql: include_str!("../../../schemas/postgres/0002_operator.sql") },
     Migration { version: 3, name: "judging", sql: include_str!("../../../schemas/postgres/0003_judging.sql") },
+    Migration { version: 4, name: "care", sql: include_str!("../../../schemas/postgres/0004_care.sql") },
 ];
 
 /// Any constant will do, as long as every version uses the same.

@@ -1,6 +1,7 @@
 //! Postgres: the sink, the progress rows and the result table. Alone in knowing tokio-postgres.
 
 pub mod acceptance;
+mod attempt;
 pub mod audit;
 pub mod claim;
 mod conflict;

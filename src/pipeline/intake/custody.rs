@@ -1,5 +1,6 @@
 //! One lane in intake's care: given, claimed, assigned, and everything that can interrupt that.
 
+use crate::domain::care::Care;
 use crate::domain::lane::{Epoch, Now};
 use crate::domain::ledger::Ledger;
 use crate::domain::miss::Mark;
@@ -41,6 +42,8 @@ pub struct Custody {
     pub committed: i64,
     pub idle_due: Now,
     pub backoff: Backoff,
+    /// An owner before us ended unclean.
+    pub care: Option<Care>,
 }
 
 impl Custody {
@@ -58,6 +61,7 @@ impl Custody {
             committed: -1,
             idle_due: Now::ZERO,
             backoff,
+            care: None,
         }
     }
 

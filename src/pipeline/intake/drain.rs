@@ -64,7 +64,7 @@ impl Intake {
                 if !self.open.is_empty() {
                     self.close(Closed::Flush, orders);
                 }
-                if self.flights.is_empty() || now >= deadline {
+                if self.flights.is_empty() && self.alone.is_none() || now >= deadline {
                     self.leave(now, broker, orders);
                 }
                 None
@@ -90,7 +90,7 @@ impl Intake {
         self.commit_now(broker);
         broker.unsubscribe();
         if let Some(drain) = &mut self.drain {
-            drain.clean = self.flights.is_empty();
+            drain.clean = self.flights.is_empty() && self.alone.is_none();
         }
         self.enter_step(now, Step::Leave);
     }

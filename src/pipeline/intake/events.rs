@@ -62,7 +62,7 @@ impl Intake {
 
     pub(super) fn hear(&mut self, now: Now, message: Message, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
         match message {
-            Message::Returned(returns) => self.returned(now, returns),
+            Message::Returned(returns) => self.returned(now, returns, orders),
             Message::WorkerFree => self.in_mill -= 1,
             Message::Claimed { lane, ticket, answer } => self.claimed(now, lane, ticket, answer, broker, orders),
             Message::Peeked { lane, ticket, answer } => self.peeked(now, lane, ticket, answer, orders),
@@ -86,6 +86,7 @@ impl Intake {
                 self.outages.remove(&writer);
             }
             Message::Flooded { lane, epoch, end, flood } => self.flooded(now, lane, epoch, end, flood, orders),
+            Message::Noted { ticket, answer } => self.noted(now, ticket, answer, orders),
             Message::Accepted(answer) => self.accepted(now, answer),
             Message::Drain => self.begin_drain(now),
             Message::Failed(cause) => self.fail(now, cause),
@@ -112,6 +113,10 @@ impl Intake {
                 self.totals.fenced += 1;
                 tracing::warn!(%lane, "fenced: another process claimed the partition; claiming it again unless the group takes it back");
                 self.wait_and_reclaim(now, lane, "another process claimed the partition", orders);
+                // It took us for dead, and must not blame a record for that (rule J5).
+                if let Some(epoch) = self.lanes.get_mut(&lane).and_then(|c| c.held.take()) {
+                    self.release(lane, epoch, orders);
+                }
             }
             Miss::Restart => {
                 self.totals.restarts += 1;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Intake;
+use super::alone::Alone;
 use crate::domain::batch::{Batch, Piece};
 use crate::domain::lane::{Lane, Now};
 use crate::domain::scored::Scored;
@@ -44,6 +45,9 @@ impl Intake {
 
     fn fill(&mut self, now: Now, broker: &mut dyn Broker) {
         while let Some(room) = self.room() {
+            if self.alone.as_ref().is_some_and(Alone::is_exclusive) {
+                return;
+            }
             let Some(lane) = self.ready.pop_front() else { return };
             let revoked = self.revoke.as_ref().is_some_and(|r| r.lanes.contains(&lane));
             let Some(custody) = self.lanes.get_mut(&lane) else { continue };
@@ -51,7 +55,10 @@ impl Intake {
             if revoked || !custody.is_reading() {
                 continue;
             }
-            let Some(room) = self.lane_room(lane, room) else { continue };
+            let Some(room) = self.lane_room(lane, room) else {
+                self.take_alone(now, lane, broker);
+                continue;
+            };
             let custody = self.lanes.get_mut(&lane).expect("it was just looked at");
             if self.open.is_empty() {
                 self.opened = now;
@@ -72,7 +79,8 @@ impl Intake {
 
     /// The part of the room that this lane may use now. One that gets none is queued again when that changes, or by the sweep.
     fn lane_room(&self, lane: Lane, room: Room) -> Option<Room> {
-        let records = self.guarded_room(lane).map_or(room.records, |n| n.min(room.records));
+        let limits = [self.guarded_room(lane), self.careful_room(lane)];
+        let records = limits.into_iter().flatten().fold(room.records, u32::min);
         (records > 0).then_some(Room { records, ..room })
     }
 
@@ -153,7 +161,7 @@ impl Intake {
         orders.push(Order::Mill { batch, why });
     }
 
-    fn fly(&mut self, batch: &mut Batch) {
+    pub(super) fn fly(&mut self, batch: &mut Batch) {
         self.seq += 1;
         batch.seq = self.seq;
         let (records, bytes) = (batch.records.len() as u64, batch.bytes.len() as u64);
@@ -168,18 +176,24 @@ impl Intake {
             return;
         }
         let interval = self.settings.intake.idle_interval.duration();
-        let mut idle = vec![];
+        let (mut idle, mut read) = (vec![], vec![]);
         for (lane, custody) in self.lanes.iter_mut().filter(|(_, c)| c.is_reading() && c.idle_due <= now) {
             custody.idle_due = now + interval;
             let ledger = custody.ledger.as_mut().expect("a lane that is read has a ledger");
             if !ledger.is_drained() {
                 continue;
             }
-            if let Some(end) = broker.idle_end(*lane).filter(|end| *end > ledger.position()) {
+            let end = broker.idle_end(*lane);
+            if end.is_some() && custody.care.is_some() {
+                read.push(*lane);
+            }
+            if let Some(end) = end.filter(|end| *end > ledger.position()) {
                 let epoch = ledger.epoch();
                 idle.push(Piece { lane: *lane, epoch, expected: ledger.take(end, 0), end, first: 0, count: 0 });
             }
         }
+        // All that its last owner can have taken has passed.
+        read.into_iter().for_each(|lane| self.calm(lane, None, orders));
         for piece in idle {
             let mut batch = Batch { pieces: vec![piece], ..Batch::default() };
             self.fly(&mut batch);

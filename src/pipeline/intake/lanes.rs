@@ -48,7 +48,13 @@ impl Intake {
     }
 
     fn begin(&mut self, now: Now, lane: Lane, claimed: Claimed, broker: &mut dyn Broker, orders: &mut Vec<Order>) {
+        let care = self.begin_care(claimed.attempt);
+        if let Some(attempt) = claimed.attempt {
+            let (exits, offset) = (attempt.exits, claimed.next_offset);
+            tracing::warn!(%lane, exits, offset, "its last owner ended unclean: the next records are taken with care");
+        }
         let custody = self.lanes.get_mut(&lane).expect("only a lane in custody is claimed");
+        custody.care = care;
         let assigned = if custody.fetching && mutants::on("no_seek_back") {
             Ok(())
         } else if custody.fetching {
@@ -224,7 +230,7 @@ impl Intake {
         }
     }
 
-    fn release(&mut self, lane: Lane, epoch: crate::domain::lane::Epoch, orders: &mut Vec<Order>) {
+    pub(super) fn release(&mut self, lane: Lane, epoch: crate::domain::lane::Epoch, orders: &mut Vec<Order>) {
         self.releasing += 1;
         orders.push(Order::Release { lane, epoch });
     }

@@ -2,6 +2,7 @@
 //!
 //! A state machine with a [`Intake::turn`]; the thread loop around it is in `pipeline/threads.rs`, the simulation has its own.
 
+mod alone;
 mod custody;
 mod drain;
 mod events;
@@ -24,6 +25,7 @@ use crate::pipeline::clock::Dice;
 use crate::pipeline::guarding::SharedGuard;
 use crate::pipeline::message::{Message, Order, TopicTrouble, Trouble};
 use crate::ports::{Broker, BrokerEvent};
+use alone::Alone;
 use custody::Custody;
 use drain::Drain;
 pub use drain::Outcome;
@@ -72,6 +74,7 @@ pub struct Intake {
     in_flight_records: u64,
     in_flight_bytes: u64,
     in_mill: usize,
+    alone: Option<Alone>,
     tickets: u64,
     /// Highest epoch that this process was ever granted, by lane: the floor of its next claim (rule C3).
     floors: BTreeMap<Lane, Epoch>,
@@ -122,6 +125,7 @@ impl Intake {
             in_flight_records: 0,
             in_flight_bytes: 0,
             in_mill: 0,
+            alone: None,
             tickets: 0,
             floors: BTreeMap::new(),
             assign_owed: false,
@@ -169,6 +173,7 @@ impl Intake {
             self.fill_and_close(now, broker, orders);
             self.move_idle(now, broker, orders);
         }
+        self.step_alone(now, orders);
         self.commit(now, broker);
         Turn { next: self.next_due(now), done }
     }

@@ -23,6 +23,8 @@ pub struct Options {
     pub parked_recheck: Millis,
     /// Second try after the broker said that an offset is outside the log; the next such answer parks (rule J2).
     pub out_of_range_retry: Millis,
+    /// A record that was processed alone in so many unclean ends of a process (an abort, no memory) is a dead letter (rule J5).
+    pub crash_tries: u32,
     /// How often an idle partition's mark is moved to the end of the log (rule T6).
     pub idle_interval: Millis,
 }
@@ -37,6 +39,7 @@ impl Default for Options {
             reclaim_cap: Millis::secs(30),
             parked_recheck: Millis::secs(5),
             out_of_range_retry: Millis::secs(10),
+            crash_tries: 3,
             idle_interval: Millis::secs(1),
         }
     }

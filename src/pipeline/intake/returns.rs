@@ -9,7 +9,7 @@ use crate::domain::ledger::Settle;
 use crate::domain::scored::Counts;
 use crate::domain::verdict::Stage;
 use crate::failpoints::{self, Point};
-use crate::pipeline::message::{Fate, Return, Tally};
+use crate::pipeline::message::{Fate, Order, Return, Tally};
 
 /// Running totals of one topic. `taken = stored + dead + skipped + handed back + in flight`, at every moment that anyone can look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Totals {
 }
 
 impl Intake {
-    fn settled(&mut self, now: Now, piece: &Piece) {
+    fn settled(&mut self, now: Now, piece: &Piece, orders: &mut Vec<Order>) {
         let Some(custody) = self.lanes.get_mut(&piece.lane) else { return };
         let Some(ledger) = &mut custody.ledger else { return };
         match ledger.settle(piece.epoch, piece.end) {
@@ -80,13 +80,14 @@ impl Intake {
             Settle::Advanced(_) | Settle::Held => {
                 custody.backoff.succeeded(now);
                 self.tried(piece);
+                self.calm(piece.lane, Some(piece.count), orders);
             }
             Settle::Stale => {}
             Settle::Repeated => tracing::error!(lane = %piece.lane, end = piece.end, "a piece was settled twice"),
         }
     }
 
-    pub(super) fn returned(&mut self, now: Now, returns: Vec<Return>) {
+    pub(super) fn returned(&mut self, now: Now, returns: Vec<Return>, orders: &mut Vec<Order>) {
         for Return { seq, piece, fate } in returns {
             let flight = self.flights.get_mut(&seq).expect("a piece comes home once, while its batch is in flight");
             flight.pieces -= 1;
@@ -94,12 +95,13 @@ impl Intake {
                 let flight = self.flights.remove(&seq).expect("it was there");
                 self.in_flight_records -= flight.records;
                 self.in_flight_bytes -= flight.bytes;
+                self.landed(seq);
             }
             match fate {
                 Fate::Settled(tally) => {
                     assert_eq!(tally.counts.total(), u64::from(piece.count), "P1: every record has one disposition");
                     self.totals.topic(piece.lane).settle(&tally);
-                    self.settled(now, &piece);
+                    self.settled(now, &piece, orders);
                 }
                 Fate::Dropped => self.totals.topic(piece.lane).handed_back += u64::from(piece.count),
             }

@@ -69,7 +69,7 @@ impl Intake {
             floods: self.stopped.iter().map(|(topic, s)| (*topic, s.flood)).collect(),
             limit_records: u64::from(self.settings.intake.in_flight_records),
             limit_bytes: self.settings.intake.in_flight_bytes.0,
-            busy: !self.flights.is_empty() || !self.open.is_empty(),
+            busy: !self.flights.is_empty() || !self.open.is_empty() || self.alone.is_some(),
             draining: self.drain.is_some(),
             joined: self.totals.assigns > 0,
         }
