@@ -4,7 +4,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" "$log.beside"' EXIT
 broken=()
 
 step() { # step NAME COMMAND...: what fails is counted, and the next step runs all the same
@@ -22,10 +22,26 @@ python() { # the reference runtime and the ONNX project's cases
     export ORT_DYLIB_PATH TIDEMILL_PYTHON=$folder/bin/python
 }
 
+# These only compute: they run beside the others, which mostly wait for servers, and give way to them.
+computing=" simulation fuzz broken corpus node_cases trees "
+
 tests() {
     # Colours would hide the lines that are counted below.
     # With the planted bugs compiled in (and off), one build serves the tests that must see them too.
-    cargo --color never test --workspace --features mutants,onnxruntime --no-fail-fast 2>&1 | tee "$log"
+    local cargo=(cargo --color never test --workspace --features mutants,onnxruntime --no-fail-fast)
+    local file name beside first=() second=()
+    for file in tests/*.rs tests/*/main.rs onnx/tests/*.rs; do
+        name=$(basename "${file%/main.rs}" .rs)
+        if [[ $computing == *" $name "* ]]; then second+=(--test "$name"); else first+=(--test "$name"); fi
+    done
+    "${cargo[@]}" --no-run || return 1
+    nice -n 15 "${cargo[@]}" "${second[@]}" >"$log.beside" 2>&1 &
+    beside=$!
+    "${cargo[@]}" --lib --bins "${first[@]}" 2>&1 | tee "$log"
+    local failed=$?
+    wait "$beside" || failed=1
+    tee -a "$log" <"$log.beside"
+    return "$failed"
 }
 
 step "formatting: cargo fmt --check" cargo fmt --all --check

@@ -40,6 +40,8 @@ mod sampler;
 mod schedule;
 #[path = "chaos/scrape.rs"]
 mod scrape;
+#[path = "chaos/secrets.rs"]
+mod secrets;
 #[path = "chaos/servers.rs"]
 mod servers;
 

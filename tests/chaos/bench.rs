@@ -9,6 +9,7 @@ use tidemill::demo::ports::free_port;
 
 use crate::db::Db;
 use crate::model;
+use crate::secrets::CANARY;
 use crate::servers::Servers;
 use crate::support::daemon::Daemon;
 use crate::support::daemon::Start;
@@ -105,7 +106,7 @@ impl Bench {
             [model]
             bundle = "{bundle}"
             [postgres]
-            url = "postgres://{ROLE}@{proxy}/{DATABASE}"
+            url = "postgres://{ROLE}:{CANARY}@{proxy}/{DATABASE}"
             application_name = "tidemill-{slot}"
             connect_timeout = "2s"
             statement_timeout = "4s"

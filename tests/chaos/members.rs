@@ -22,6 +22,7 @@ use crate::bench::Bench;
 use crate::journal::Journal;
 use crate::scrape::Scrape;
 use crate::scrape::Scraper;
+use crate::secrets::told;
 use crate::support::daemon::Daemon;
 use crate::support::folder::Folder;
 use crate::support::signal::Signal;
@@ -168,6 +169,9 @@ impl Members {
         let Some(mut process) = slot.process.take() else { return };
         let Some(status) = process.daemon.exit() else { return };
         let log = process.daemon.log();
+        if let Some(complaint) = told(&format!("the log of {}", process.name), &log) {
+            self.journal.wrong(complaint);
+        }
         let life = Life {
             name: process.name.clone(),
             cause,

@@ -8,6 +8,7 @@ use crate::event::SUM_SQL;
 use crate::log::Log;
 use crate::log::Sums;
 use crate::log::WINDOW;
+use crate::secrets;
 
 /// One invariant: how much was looked at, and what of it is wrong.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +48,7 @@ pub fn tables(db: &Db, log: &Log) -> Result<Vec<Finding>, String> {
         dead,
         totals(db)?,
         marks(db, log)?,
+        secrets::tables(db)?,
     ])
 }
 

@@ -101,7 +101,7 @@ impl Report {
 fn outside(witness: &Witness, journal: &Journal, entries: &[Entry]) -> Vec<Finding> {
     let all = journal.all_wrong();
     let with = |id: &str| all.iter().filter(|w| w.starts_with(id)).cloned().collect::<Vec<_>>();
-    let known = ["V6", "V7", "V9", "V12", "V14"];
+    let known = ["V6", "V7", "V9", "V12", "V13", "V14"];
     let other: Vec<String> = all.iter().filter(|w| !known.iter().any(|k| w.starts_with(k))).cloned().collect();
     let Witness { seen, lives, log, acks, .. } = witness;
     let unacked = acks.iter().filter(|(p, o)| !log.has(*p, *o)).take(NAMED_MAX);
@@ -119,6 +119,7 @@ fn outside(witness: &Witness, journal: &Journal, entries: &[Entry]) -> Vec<Findi
         Finding::new("V9", "after the last fault everything was done by itself", 1, with("V9")),
         Finding::new("V11", "Kafka kept what it acknowledged", acks.len() as u64, lost),
         Finding::new("V12", "counters add up, outages are told", lives.iter().map(|l| l.last.looks).sum(), counts),
+        Finding::new("V13", "no log and no page shows a password", lives.len() as u64, with("V13")),
         Finding::new("V14", "every SIGTERM ended in its budget with its exit code", asked, stops),
         Finding::new(
             "other",

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::journal::Journal;
+use crate::secrets::told;
 use crate::support::daemon;
 
 const PACE: Duration = Duration::from_millis(250);
@@ -71,6 +72,11 @@ fn look(name: &str, ops: SocketAddr, journal: &Journal, latest: &Mutex<Scrape>) 
     // A process that starts, stands or has gone does not answer.
     let Ok((200, page)) = daemon::get(ops, "/metrics") else { return };
     let ready = daemon::get(ops, "/readyz").ok();
+    for text in [Some(&page), ready.as_ref().map(|r| &r.1)].into_iter().flatten() {
+        if let Some(complaint) = told(&format!("the admin port of {name}"), text) {
+            journal.wrong(complaint);
+        }
+    }
     let at = journal.now();
     let sum = |metric: &str, labels: &[&str]| daemon::metric(&page, metric, labels).unwrap_or(0.0);
     let count = |metric: &str, labels: &[&str]| sum(metric, labels) as u64;

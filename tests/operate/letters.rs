@@ -111,6 +111,7 @@ fn j6_a_replay_stores_each_record_once_though_it_is_killed_and_started_twice() {
         "SELECT count(*) FROM public.scores s JOIN tidemill.dead_letter d USING (source, partition, \"offset\")
         WHERE convert_from(d.key, 'UTF8') IS DISTINCT FROM s.key OR s.payment_id IS NULL OR s.score IS NULL";
     assert_eq!(site.sql(strange), "0");
+    run(&site, &["verify"]).says(0, &[]);
 }
 
 #[test]
@@ -142,6 +143,7 @@ fn j6_what_fails_again_stays_open_counts_its_attempts_and_is_left_alone_in_the_e
     let why =
         site.sql("SELECT stage, reason, attempts FROM tidemill.dead_letter WHERE partition = 0 AND \"offset\" = 3");
     assert_eq!(why, "write|check_violation|3");
+    run(&site, &["verify"]).says(0, &[]);
 }
 
 #[test]
