@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::domain::batch::Batch;
 use crate::domain::care::Attempt;
@@ -229,6 +230,11 @@ pub trait Sink: Send {
 
     /// Rises with every new connection; the writer then reads the rows that it owns (rule W7).
     fn generation(&self) -> u64;
+
+    /// What the database itself took to move the marks of the last group that was stored.
+    fn fence_time(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Whether a group of this size goes by COPY; for metrics.
     fn copies(&self, group: &Group) -> bool;

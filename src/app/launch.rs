@@ -22,6 +22,7 @@ use crate::app::connect;
 use crate::app::connect::Cluster;
 use crate::app::connect::KAFKA_TIMEOUT;
 use crate::app::connect::Trouble;
+use crate::app::horizon::Horizon;
 use crate::app::plan;
 use crate::app::plan::Plan;
 use crate::app::prepare::Prepared;
@@ -197,6 +198,8 @@ impl Made<'_> {
             pipeline: config.name.clone(),
             metrics: self.surface.metrics.letters.clone(),
         };
+        let horizon = Horizon { database: counter.database.clone(), metrics: self.surface.metrics.snapshots.clone() };
+        tokio::spawn(horizon.watch(config.postgres.horizon_interval.duration()));
         tokio::spawn(counter.count(config.dead_letter.count_interval.duration()));
         Ok(Live { running, names, scout: self.scout })
     }

@@ -5,6 +5,7 @@ mod claims;
 mod connect;
 mod dead_letters;
 mod demo;
+mod horizon;
 mod launch;
 mod migrate;
 mod model;

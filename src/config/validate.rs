@@ -6,6 +6,7 @@ use super::error::Finding;
 use super::load::Origins;
 use super::place::Step;
 use crate::adapters::formats;
+use crate::domain::units::Millis;
 
 /// Everything that is wrong with a configuration that could be read.
 ///
@@ -61,8 +62,12 @@ fn sizes(config: &Config, problems: &mut Vec<(String, String)>) {
     must("guard.share", (1..=100).contains(&guard.share), format!("{} percent: use 1 to 100", guard.share));
     let text = format!("guard.least = {} records never are in a window of {}", guard.least, guard.window);
     must("guard.window", guard.window >= guard.least && guard.least > 0, text);
+    let pace = config.postgres.horizon_interval;
+    must("postgres.horizon_interval", pace >= Millis::secs(1), format!("{pace}: use 1s or more"));
     let writers = config.writer.writers;
     must("writer.writers", (1..=64).contains(&writers), format!("{writers} writers: use 1 to 64"));
+    let share = config.writer.fence_share;
+    must("writer.fence_share", (1..=100).contains(&share), format!("{share} percent: use 1 to 100"));
     must("writer.group_rows", config.writer.group_rows > 0, "a group holds one row at least".into());
     let threads = config.mill.threads.unwrap_or(1);
     must("mill.threads", (1..=1024).contains(&threads), format!("{threads} threads: use 1 to 1024, or leave it out"));

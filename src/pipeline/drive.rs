@@ -78,7 +78,12 @@ impl Drive {
                 let start = self.clock.now();
                 let answer = self.sink.store(&group).await;
                 match &answer {
-                    Ok(_) => self.count_group(&group, start),
+                    Ok(_) => {
+                        let fence = self.sink.fence_time();
+                        self.metrics.fence.record(fence.as_secs_f64());
+                        self.writer.pace(start, fence);
+                        self.count_group(&group, start);
+                    }
                     Err(error) => self.count_retry(error),
                 }
                 Answer::Stored(answer)

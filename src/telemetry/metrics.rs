@@ -18,6 +18,7 @@ pub struct Metrics {
     pub writer: Writer,
     pub claims: Claims,
     pub letters: Letters,
+    pub snapshots: Snapshots,
     pub runtime_loop_lag: Histogram,
     pub shutdown: Shutdown,
 }
@@ -58,6 +59,7 @@ pub struct Writer {
     pub group_rows: Histogram,
     pub statement: Histogram,
     pub copy: Histogram,
+    pub fence: Histogram,
     pub retries: Retries,
     pub fenced: Counter,
     pub misses: Misses,
@@ -129,6 +131,25 @@ pub struct Claims {
     pub late: Counter,
 }
 
+/// The oldest snapshot in the database, by who holds it.
+#[derive(Clone)]
+pub struct Snapshots {
+    recorder: Recorder,
+}
+
+impl Snapshots {
+    fn new(r: &Recorder) -> Snapshots {
+        let snapshots = Snapshots { recorder: r.clone() };
+        snapshots.of("nobody").set(0.0);
+        snapshots
+    }
+
+    /// Only for holders of old snapshots, of which there are few: each has a series of its own as long as the process lives.
+    pub fn of(&self, holder: &str) -> Gauge {
+        self.recorder.gauge("tidemill_postgres_oldest_snapshot_transactions", &[holder])
+    }
+}
+
 /// Dead letters that wait for a person.
 #[derive(Clone)]
 pub struct Letters {
@@ -151,6 +172,7 @@ impl Metrics {
             mill: Mill::new(r),
             writer: Writer::new(r),
             claims: Claims::new(r),
+            snapshots: Snapshots::new(r),
             letters: Letters {
                 open: r.gauge("tidemill_dead_letter_open_records", &[]),
                 oldest: r.gauge("tidemill_dead_letter_oldest_seconds", &[]),
@@ -215,6 +237,7 @@ impl Writer {
                 data: retry("data"),
                 bug: retry("bug"),
             },
+            fence: r.histogram("tidemill_writer_fence_seconds", &[]),
             fenced: r.counter("tidemill_writer_fenced_pieces_total", &[]),
             misses: Misses {
                 fenced: miss("fenced"),

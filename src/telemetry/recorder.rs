@@ -1,5 +1,6 @@
 //! The door to the metrics library: registers by the catalogue only, so that a name outside the list cannot exist.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::Counter;
@@ -25,7 +26,8 @@ pub const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 const METADATA: Metadata<'static> = Metadata::new("tidemill", Level::INFO, Some("tidemill"));
 
 /// A recorder of its own; nothing is installed globally, so no part can record what is not in the list.
-pub struct Recorder(PrometheusRecorder);
+#[derive(Clone)]
+pub struct Recorder(Arc<PrometheusRecorder>);
 
 impl Recorder {
     /// A recorder that knows every histogram's buckets. Without buckets a histogram becomes a summary, which cannot be added up.
@@ -35,7 +37,7 @@ impl Recorder {
             let name = Matcher::Full(m.name.to_owned());
             builder = builder.set_buckets_for_metric(name, m.buckets).expect("a test looks that no list is empty");
         }
-        Recorder(builder.build_recorder())
+        Recorder(Arc::new(builder.build_recorder()))
     }
 
     pub fn handle(&self) -> PrometheusHandle {
@@ -44,7 +46,7 @@ impl Recorder {
 
     /// Runs `f` with this recorder behind the macros of the metrics library, for crates that only speak through them.
     pub fn within<T>(&self, f: impl FnOnce() -> T) -> T {
-        metrics::with_local_recorder(&self.0, f)
+        metrics::with_local_recorder(&*self.0, f)
     }
 
     pub fn counter(&self, name: &'static str, labels: &[&str]) -> Counter {

@@ -1,13 +1,21 @@
 //! W2, W3, W10: what is stored, counted and fenced, in both forms.
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use tidemill::adapters::postgres::horizon::oldest;
 use tidemill::adapters::postgres::options::OnConflict;
+use tidemill::adapters::postgres::options::PostgresOptions;
 use tidemill::adapters::postgres::options::TableOptions;
+use tidemill::adapters::postgres::options::Url;
 use tidemill::domain::lane::Epoch;
 use tidemill::domain::lane::Lane;
 use tidemill::domain::scored::Group;
 use tidemill::ports::Moved;
 use tidemill::ports::Sink;
+use tokio_postgres::NoTls;
 
+use crate::fixture::Blank;
 use crate::fixture::Run;
 use crate::fixture::blank;
 use crate::fixture::counts;
@@ -15,6 +23,7 @@ use crate::fixture::lane;
 use crate::fixture::ready;
 use crate::fixture::rec;
 use crate::fixture::run;
+use crate::support::Postgres;
 
 /// By one statement, and by COPY.
 const FORMS: [usize; 2] = [1000, 0];
@@ -53,6 +62,40 @@ async fn w3_rows_dead_letters_and_marks_move_together() {
                    WHERE \"offset\" = 10 AND partition = 0";
         assert_eq!(f.sql(one), "10|k10|2.5|ok|{0.5,-1.5,10}|fraud|1|1600000000.010000|1700000000.000000");
     }
+}
+
+#[tokio::test]
+async fn w9_the_server_says_what_the_marks_took() {
+    for form in FORMS {
+        let f = ready().await;
+        let epoch = f.claim(lane(0)).await;
+        let mut sink = f.sink(form);
+        assert!(sink.fence_time().is_zero());
+        let begun = Instant::now();
+        sink.store(&f.group(&[run(lane(0), epoch, 0, 5)])).await.unwrap();
+        let fence = sink.fence_time();
+        assert!(!fence.is_zero() && fence < begun.elapsed(), "form {form}: {fence:?}");
+    }
+}
+
+#[tokio::test]
+async fn w9_who_holds_an_old_snapshot_is_named() {
+    let pg = Arc::new(Postgres::start());
+    let name = pg.create_database();
+    let options = PostgresOptions { url: Url::new(pg.url(&name)), ..PostgresOptions::default() };
+    let f = Blank { pg: pg.clone(), name, options }.ready(TableOptions::default()).await;
+    assert_eq!(oldest(&f.database).await.unwrap(), None);
+    let (client, connection) = tokio_postgres::connect(&pg.url(&f.name), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let hold = "SET application_name = 'report'; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tidemill.progress";
+    client.batch_execute(hold).await.unwrap();
+    f.sql("DO $$ BEGIN FOR i IN 1..1200 LOOP PERFORM txid_current(); COMMIT; END LOOP; END $$");
+    let holder = oldest(&f.database).await.unwrap().expect("it is held");
+    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    assert_eq!(holder.name, format!("backend {pid} of postgres (report)"));
+    assert!(holder.age >= 1200, "{holder:?}");
+    client.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(oldest(&f.database).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use tidemill::domain::lane::Owner;
 use tidemill::domain::miss::Mark;
 use tidemill::domain::miss::Miss;
 use tidemill::domain::scored::Group;
+use tidemill::domain::units::Millis;
 use tidemill::domain::verdict::Rejected;
 use tidemill::domain::verdict::Stage;
 use tidemill::pipeline::clock::Dice;
@@ -425,6 +426,27 @@ fn w9_a_backlog_lets_the_group_grow_and_a_trickle_does_not_wait() {
     desk.moved(&[0]);
     desk.piece(0, 24, 25);
     assert!(matches!(desk.step(), Step::Do(Command::Store(_))), "no backlog: at once");
+}
+
+#[test]
+fn w9_groups_grow_while_the_database_is_slow_with_marks() {
+    let options = Options { group_rows: 20, fence_share: 25, fence_wait_max: Millis(100), ..Options::default() };
+    let mut desk = Desk::new(1, options);
+    desk.piece(0, 0, 1);
+    assert_eq!(ends(&desk.store()), [(0, 1)], "nothing is known yet");
+    desk.writer.pace(ms(0), ms(5));
+    desk.moved(&[0]);
+    desk.piece(0, 1, 2);
+    assert!(matches!(desk.step(), Step::Wait(Some(until)) if until == ms(20)), "a quarter of the time");
+    desk.now = ms(20);
+    desk.piece(0, 2, 3);
+    assert_eq!(ends(&desk.store()), [(0, 3)], "all that came meanwhile");
+    desk.writer.pace(ms(20), ms(3000));
+    desk.moved(&[0]);
+    desk.piece(0, 3, 4);
+    assert!(matches!(desk.step(), Step::Wait(Some(until)) if until == ms(120)), "never longer than this");
+    desk.piece(0, 4, 24);
+    assert_eq!(ends(&desk.store()), [(0, 24)], "a full group does not wait");
 }
 
 #[test]

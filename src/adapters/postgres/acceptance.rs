@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 use crate::ports::SinkError;
 
 use super::connect::Database;
-use super::fault;
+use super::query::query;
 
 /// One acceptance as it is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,18 +49,6 @@ const LIST: &str =
       a.role || ' ' || a.client, a.ended_at IS NULL AND a.until > now()
     FROM tidemill.acceptance a JOIN tidemill.source s ON s.id = a.source
     WHERE s.pipeline = $1 AND ($2::text IS NULL OR s.topic = $2) ORDER BY a.id DESC LIMIT 1000";
-
-async fn query(
-    database: &Database,
-    doing: &str,
-    sql: &str,
-    params: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, SinkError> {
-    let lease = database.lease().await?;
-    let rows = lease.query(sql, params).await.map_err(|e| fault::sink_error(&e, doing, false))?;
-    lease.give_back();
-    Ok(rows)
-}
 
 /// What is accepted now of these sources: source, cause, time left.
 pub(super) async fn open(database: &Database, sources: &[i16]) -> Result<Vec<(i16, String, Duration)>, SinkError> {

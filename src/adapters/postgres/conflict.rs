@@ -33,7 +33,7 @@ pub(super) async fn attempt(lease: &Lease, context: &Context, load: &Load<'_>) -
         let params = wants.params();
         let (begin, moved) = tokio::join!(biased; lease.batch_execute("BEGIN"), lease.query(&fence, &params));
         begin.map_err(failed)?;
-        Ok(moved.map_err(failed)?.iter().map(|r| r.get::<_, i32>(0) as usize).collect::<Vec<_>>())
+        Ok(context.passed(&moved.map_err(failed)?))
     };
     let passed = bounded(context.call, doing, &sent, open).await?;
     if passed.len() < load.active.len() {

@@ -87,7 +87,7 @@ pub(super) async fn attempt(lease: &Lease, context: &Context, load: &Load<'_>) -
         );
         begin.map_err(failed)?;
         let found: Option<String> = found.map_err(failed)?.map(|r| r.get(0));
-        let moved: Vec<usize> = moved.map_err(failed)?.iter().map(|r| r.get::<_, i32>(0) as usize).collect();
+        let moved = context.passed(&moved.map_err(failed)?);
         let letters = letters.map_err(failed)?;
         load.reach(Point::AfterDeadLetters).await;
         let sink = sink.map_err(failed)?;

@@ -117,6 +117,8 @@ pub struct PostgresOptions {
     pub application_name: String,
     /// Silence after which both sides ask whether the other still lives.
     pub keepalive: Millis,
+    /// Pace of asking who holds an old snapshot, for the metrics.
+    pub horizon_interval: Millis,
     /// Groups of up to this many rows go in by one statement, larger ones by COPY.
     pub statement_rows: usize,
 }
@@ -136,6 +138,7 @@ impl Default for PostgresOptions {
             synchronous_commit: SynchronousCommit::On,
             application_name: "tidemill".into(),
             keepalive: Millis::secs(10),
+            horizon_interval: Millis::secs(15),
             statement_rows: 1000,
         }
     }

@@ -103,7 +103,7 @@ impl Wants {
 /// Parameters that [`fence`] takes.
 const FENCE_PARAMS: usize = 11;
 
-/// The compare-and-set of the marks. Equality, never `<=`: a mark that is not exactly where we left it is not ours to move.
+/// The compare-and-set of the marks, with the microseconds that the server took until each had moved. Equality, never `<=`: a mark that is not exactly where we left it is not ours to move.
 pub(super) fn fence() -> String {
     // A planted bug: whoever comes moves the mark, and the epoch and the owner are only mentioned.
     let fence = if mutants::on("no_fence") {
@@ -117,7 +117,8 @@ pub(super) fn fence() -> String {
      fingerprint = coalesce(w.fingerprint, p.fingerprint) \
      FROM unnest($1::int4[], $2::int2[], $3::int4[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], \
      $9::int8[], $10::int8[]) w(lane, source, partition, expected, next, epoch, stored, dead, skipped, fingerprint) \
-     WHERE p.source = w.source AND p.partition = w.partition AND {fence} RETURNING w.lane, w.stored, w.dead"
+     WHERE p.source = w.source AND p.partition = w.partition AND {fence} RETURNING w.lane, \
+     (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1e6)::int8 AS spent, w.stored, w.dead"
     )
 }
 
@@ -141,7 +142,10 @@ pub(super) fn fenced(table: &Table, rows: bool, dead: bool) -> String {
     }
     // There is no RAISE in SQL: asking for a large object that cannot exist ends the statement with a code (42704)
     // that no value of a user's row can cause.
-    let _ = write!(sql, " SELECT CASE WHEN {check} THEN f.lane ELSE length(pg_catalog.lo_get(0)) END FROM fence f");
+    let _ = write!(
+        sql,
+        " SELECT CASE WHEN {check} THEN f.lane ELSE length(pg_catalog.lo_get(0)) END, f.spent FROM fence f"
+    );
     sql
 }
 

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use tokio_postgres::Row;
 
 use crate::domain::lane::Lane;
 use crate::domain::lane::Owner;
@@ -44,6 +47,17 @@ pub(super) struct Context {
     /// Longest wait for one answer.
     pub call: Duration,
     pub dead_letter_max: usize,
+    /// What the server took for the last fence, in microseconds.
+    fence_micros: Arc<AtomicU64>,
+}
+
+impl Context {
+    /// Moves that passed the fence, from the first two columns of its answer.
+    pub fn passed(&self, fence: &[Row]) -> Vec<usize> {
+        let spent = fence.iter().map(|r| r.get::<_, i64>(1)).max().unwrap_or(0);
+        self.fence_micros.store(spent.max(0).cast_unsigned(), Ordering::Relaxed);
+        fence.iter().map(|r| r.get::<_, i32>(0) as usize).collect()
+    }
 }
 
 /// One writer's sink. It holds its connection for life and replaces it after any unknown end.
@@ -123,7 +137,7 @@ impl PostgresSink {
     ) -> PostgresSink {
         let call = database.call_timeout();
         let dead_letter_max = dead_letter.bytes_max.bytes();
-        let context = Context { table, registered, owner, call, dead_letter_max };
+        let context = Context { table, registered, owner, call, dead_letter_max, fence_micros: Arc::default() };
         PostgresSink {
             database,
             context,
@@ -223,7 +237,7 @@ async fn one_statement(lease: &Lease, context: &Context, load: &Load<'_>) -> Res
         sent.store(true, Ordering::Relaxed);
         let answer = lease.query(&prepared, &params).await.map_err(|e| uncounted(failed(e)))?;
         load.reach(Point::AfterDeadLetters).await;
-        Ok(load.moved(answer.iter().map(|r| r.get::<_, i32>(0) as usize)))
+        Ok(load.moved(context.passed(&answer)))
     };
     bounded(context.call, doing, &sent, work).await
 }
@@ -287,6 +301,10 @@ impl Sink for PostgresSink {
 
     fn generation(&self) -> u64 {
         self.generation
+    }
+
+    fn fence_time(&self) -> Duration {
+        Duration::from_micros(self.context.fence_micros.load(Ordering::Relaxed))
     }
 
     fn copies(&self, group: &Group) -> bool {

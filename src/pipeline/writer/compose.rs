@@ -50,18 +50,20 @@ impl Writer {
         lanes
     }
 
-    /// Under backlog a group may grow; otherwise it goes at once.
+    /// Under backlog a group may grow, and it does while fences are slow; otherwise it goes at once.
     fn grow_until(&self, lanes: &[Lane]) -> Option<Now> {
-        let (mut rows, mut oldest, mut full) = (0, Now::MAX, false);
+        let (mut rows, mut bytes, mut oldest, mut full) = (0, 0, Now::MAX, false);
         for held in lanes.iter().map(|l| &self.lanes[l]) {
             let mut end = held.mark;
             for p in held.pending.iter().take_while(|p| std::mem::replace(&mut end, p.end()) == p.expected()) {
                 rows += u64::from(p.piece.piece().count);
+                bytes += p.bytes();
                 oldest = oldest.min(p.since);
                 full = p.full;
             }
         }
-        (full && rows < self.limit).then(|| oldest + self.options.group_wait.duration())
+        let grown = if full { oldest + self.options.group_wait.duration() } else { Now::ZERO };
+        (rows < self.limit && bytes < self.options.group_bytes.0).then(|| grown.max(self.paced))
     }
 
     /// Puts pieces of an unsettled group back; those of an ended epoch go home.

@@ -11,6 +11,7 @@ pub mod options;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::breaker::{Breaker, Pass};
 use crate::domain::lane::{Lane, Now, Owner};
@@ -104,6 +105,8 @@ pub struct Writer {
     group: Option<Arc<Group>>,
     asked: bool,
     not_before: Now,
+    /// A group that is not full waits for this, as the last fence was slow.
+    paced: Now,
     breaker: Breaker,
     /// Of the question under way.
     pass: Option<Pass>,
@@ -139,6 +142,7 @@ impl Writer {
             group: None,
             asked: false,
             not_before: Now::ZERO,
+            paced: Now::ZERO,
             breaker,
             pass: None,
             races,
@@ -202,6 +206,12 @@ impl Writer {
             self.out.push(Message::Returned(std::mem::take(&mut self.returns)));
         }
         std::mem::take(&mut self.out)
+    }
+
+    /// The group that was begun at `start` kept the database busy with its marks for so long (rule W9).
+    pub fn pace(&mut self, start: Now, fence: Duration) {
+        let pause = fence * 100 / self.options.fence_share.clamp(1, 100);
+        self.paced = start + pause.min(self.options.fence_wait_max.duration());
     }
 
     pub fn step(&mut self, now: Now) -> Step {

@@ -19,6 +19,11 @@ pub struct Options {
     pub group_bytes: ByteSize,
     /// How long a group may grow while batches close because they are full; otherwise it is written at once.
     pub group_wait: Millis,
+    /// Most percent of the time that the server may be busy with moving marks: where that is slow, groups go less often and grow, unless
+    /// they are full.
+    pub fence_share: u32,
+    /// Longest wait for a larger group on that account.
+    pub fence_wait_max: Millis,
     /// A partition without a write for this long has its row read, so that a database that went back is noticed (rule W7).
     pub verify_interval: Millis,
     /// Pace of retries while Postgres is away.
@@ -34,6 +39,8 @@ impl Default for Options {
             group_rows: 8192,
             group_bytes: ByteSize::mib(16),
             group_wait: Millis(10),
+            fence_share: 25,
+            fence_wait_max: Millis(500),
             verify_interval: Millis::secs(30),
             retry: retry::Options::default(),
             breaker: breaker::Options::default(),

@@ -1,13 +1,10 @@
 //! Reads dead letters. Every question is one statement under the session's `statement_timeout`.
 
-use std::sync::atomic::AtomicBool;
-
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::adapters::postgres::connect::Database;
-use crate::adapters::postgres::fault;
-use crate::adapters::postgres::store::bounded;
+use crate::adapters::postgres::query::query;
 use crate::ports::SinkError;
 
 /// Which dead letters of a pipeline; `None` and empty mean any.
@@ -201,19 +198,6 @@ pub async fn one(database: &Database, pipeline: &str, id: i64) -> Result<Option<
         }
     };
     Ok(rows.first().map(letter))
-}
-
-pub(super) async fn query(
-    database: &Database,
-    doing: &str,
-    sql: &str,
-    params: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, SinkError> {
-    let lease = database.lease().await?;
-    let work = async { lease.query(sql, params).await.map_err(|e| fault::sink_error(&e, doing, false)) };
-    let rows = bounded(database.call_timeout(), doing, &AtomicBool::new(false), work).await?;
-    lease.give_back();
-    Ok(rows)
 }
 
 /// Dead letters that nobody has dealt with.

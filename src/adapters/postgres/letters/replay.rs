@@ -12,6 +12,7 @@ use crate::adapters::postgres::contract::Table;
 use crate::adapters::postgres::fault;
 use crate::adapters::postgres::isolate;
 use crate::adapters::postgres::options::OnConflict;
+use crate::adapters::postgres::query::query;
 use crate::adapters::postgres::statement;
 use crate::adapters::postgres::statement::Columns;
 use crate::adapters::postgres::statement::RowRef;
@@ -65,7 +66,7 @@ pub async fn prospect(database: &Database, filter: &Filter, attempts_max: i32) -
     );
     let mut params = filter.params();
     params.push(&attempts_max);
-    let rows = super::find::query(database, "counting dead letters", &sql, &params).await?;
+    let rows = query(database, "counting dead letters", &sql, &params).await?;
     let first = rows.first().expect("an aggregate without groups has one row");
     Ok(Prospect { open: first.get(0), cut: first.get(1), tired: first.get(2) })
 }
@@ -102,7 +103,7 @@ pub async fn next(database: &Database, filter: &Filter, after: i64, limit: u32) 
         attempts: r.get(7),
         headers: headers(r),
     };
-    Ok(super::find::query(database, "reading dead letters", &sql, &params).await?.iter().map(trial).collect())
+    Ok(query(database, "reading dead letters", &sql, &params).await?.iter().map(trial).collect())
 }
 
 /// Why nothing of a batch was stored.
