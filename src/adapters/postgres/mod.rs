@@ -13,6 +13,7 @@ mod isolate;
 mod marks;
 pub mod migrate;
 pub mod options;
+pub mod planned;
 pub mod register;
 mod statement;
 pub mod store;
