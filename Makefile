@@ -10,7 +10,7 @@ DEMO ?=
 # Models for `make bench-models`: letters of onnx/bench/models.py.
 BENCH_MODELS ?= abcdefgh
 
-.PHONY: help setup demo test bench-models
+.PHONY: help setup demo test bench-models bench-decode bench-guard
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,6 +25,14 @@ demo: ## a live pipeline on this machine: mock Kafka, a fraud model, a throwaway
 test: ## formatting, lints and every test, on real Kafka and Postgres
 	@scripts/setup.sh demo test
 	@scripts/test.sh
+
+bench-decode: ## nanoseconds an event from JSON to fields, beside serde_json (a release build)
+	@scripts/setup.sh demo
+	cargo run --release --example bench_decode
+
+bench-guard: ## instruction counts of decoding, encoding, ledger and trees against bench/guard.txt (a release build)
+	@scripts/setup.sh demo guard
+	@scripts/bench-guard.sh
 
 bench-models: ## every kind of model against onnxruntime, interleaved in one process (a release build; 20 minutes)
 	@scripts/setup.sh test
