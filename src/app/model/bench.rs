@@ -70,9 +70,8 @@ struct Line {
 pub fn bench(args: &ModelBenchArgs) -> anyhow::Result<Exit> {
     let config = configured(args)?;
     let prepared = prepare::prepare(&config).map_err(|problems| anyhow!(problems.join("\n")))?;
-    let bundle = events::load(&args.bundle)?;
+    let (mut mill, bundle) = mill(&config, prepared)?;
     let recorded = recorded(args.events.as_deref(), &bundle)?;
-    let mut mill = mill(&config, prepared)?;
     let row_bytes = kept(&mut mill, &recorded)?;
     let mut batches = vec![];
     for size in SIZES {
@@ -111,14 +110,15 @@ fn configured(args: &ModelBenchArgs) -> anyhow::Result<Config> {
 }
 
 /// The daemon's mill, with rows for the table that `migrate` would make.
-fn mill(config: &Config, prepared: Prepared) -> anyhow::Result<Mill> {
+fn mill(config: &Config, prepared: Prepared) -> anyhow::Result<(Mill, Bundle)> {
     let specs = prepared.specs();
     let table = planned::table(&config.table, &specs).map_err(|problems| anyhow!(problems.join("\n")))?;
     let (name, version, _) = prepared.identity();
     let topic = config.kafka.topics.first().map_or("topic", String::as_str);
     let registered = planned::registered(&[(topic, 1)], format!("{name}@{version}"));
     let encoder = Encoder::new(Arc::new(table), Arc::new(registered), &config.table, &prepared.slots, wall_micros);
-    Ok(Mill::new(prepared.decoder, prepared.model, Arc::new(encoder), specs))
+    let bundle = prepared.bundle.context("there is no bundle")?;
+    Ok((Mill::new(prepared.decoder, prepared.model, Arc::new(encoder), specs), bundle))
 }
 
 fn recorded(file: Option<&Path>, bundle: &Bundle) -> anyhow::Result<Vec<Vec<u8>>> {

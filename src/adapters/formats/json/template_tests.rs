@@ -20,16 +20,16 @@ fn templates_that_hit_decide_and_read_as_the_plain_reader_and_serde_json_do() {
     let mut rng = Rng::new();
     let (mut rig, mut plain) = (Rig::new(many_wants(), 127), Rig::plain(many_wants()));
     let (mut hits, mut taken, mut rounds) = (0, 0, 0);
-    for phase in 0..150 {
-        if phase % 10 == 0 {
+    for phase in 0..40 {
+        if phase % 2 == 0 {
             hits += rig.hits();
             rig = Rig::new(many_wants(), 127);
         }
         // few structures at a time, so that most events hit; the next ones meet a trie full of the old ones
         let known: Vec<Vec<u8>> = (0..1 + rng.below(4)).map(|k| structure(&mut rng, &rig, phase + k)).collect();
-        for _ in 0..200 {
+        for _ in 0..500 {
             let mut event = known[rng.below(known.len())].clone();
-            for _ in 0..rng.below(4) {
+            for _ in 0..rng.below(3) {
                 let way = if rng.below(8) == 0 { rng.below(10) } else { 8 + rng.below(2) };
                 spoil_in(&mut rng, &mut event, way);
             }
@@ -43,7 +43,7 @@ fn templates_that_hit_decide_and_read_as_the_plain_reader_and_serde_json_do() {
     }
     hits += rig.hits();
     println!("{rounds} events, {taken} taken, {hits} by a template");
-    assert!(taken > rounds / 3 && hits > rounds / 10, "{rounds} events, {taken} taken, {hits} by a template");
+    assert!(taken > rounds / 3 && hits > rounds / 8, "{rounds} events, {taken} taken, {hits} by a template");
 }
 
 #[test]

@@ -138,7 +138,7 @@ impl Templates {
     }
 
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub fn steps(&self) -> usize {
         self.steps.len()
     }
 

@@ -72,7 +72,7 @@ impl Rig {
     }
 
     pub(super) fn steps(&self) -> usize {
-        self.templates().len()
+        self.templates().steps()
     }
 
     fn slot(&self, batch: &Batch, slot: usize) -> Slot {
