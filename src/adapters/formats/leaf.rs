@@ -65,6 +65,11 @@ impl Marks {
         self.0.resize(slots.div_ceil(64), 0);
     }
 
+    /// Clears all bits.
+    pub fn clear_all(&mut self) {
+        self.0.fill(0);
+    }
+
     pub fn set(&mut self, slot: usize) {
         self.0[slot / 64] |= 1 << (slot % 64);
     }
@@ -141,6 +146,12 @@ impl Target<'_, '_> {
             },
             _ => self.wrong.set(slot),
         }
+    }
+
+    /// Forgets what is in all slots: the event is read once more.
+    pub fn start_over(&mut self) {
+        self.row.clear_all();
+        self.wrong.clear_all();
     }
 
     /// Forgets what is in a slot: the object around it comes again.

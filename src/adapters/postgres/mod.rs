@@ -16,6 +16,7 @@ mod marks;
 pub mod migrate;
 pub mod options;
 pub mod positions;
+pub mod planned;
 pub mod register;
 pub mod sqlstate;
 mod statement;
