@@ -2,6 +2,8 @@
 //!
 //! Whatever is in `guarded` is counted, everything else is preparation. All input is the same in every run.
 
+// the other shapes are for `make bench-decode`
+#[allow(dead_code)]
 #[path = "events.rs"]
 mod events;
 

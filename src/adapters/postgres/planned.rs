@@ -39,6 +39,7 @@ pub fn table(options: &TableOptions, outputs: &[OutputSpec]) -> Result<Table, Ve
         schema: schema.into(),
         relation: relation.into(),
         signature: String::new(),
+        expected: (options.clone(), outputs.to_vec()),
     })
 }
 

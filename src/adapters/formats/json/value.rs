@@ -69,11 +69,13 @@ impl Cursor<'_, '_> {
     /// Reads a scalar into a slot. False, and nothing taken, when an object or array is there.
     #[inline(never)]
     pub fn leaf(&mut self, slot: u32) -> Read<bool> {
-        let end = self.usual_for(self.i, slot)?;
+        let from = self.i;
+        let end = self.usual_for(from, slot)?;
         if end != 0 {
             self.i = end;
             return Ok(true);
         }
+        self.i = from;
         self.unusual(slot)
     }
 
@@ -84,7 +86,8 @@ impl Cursor<'_, '_> {
         self.usual(i, slot as usize, kind)
     }
 
-    /// The form that nearly all values of a kind have, into a slot. Gives the place behind it, or 0 for all else.
+    /// The form that nearly all values of a kind have, into a slot. Gives the place behind it, or 0 for all else; the search
+    /// for a text's end may have moved `i` then.
     #[inline(always)]
     fn usual(&mut self, i: u32, slot: usize, kind: &Kind) -> Read<u32> {
         Ok(match kind {
