@@ -39,7 +39,7 @@ pub struct Cursor<'a, 'r> {
     pub notes: &'a mut Notes,
 }
 
-impl Cursor<'_, '_> {
+impl<'a> Cursor<'a, '_> {
     #[inline(always)]
     pub fn at(&self, i: u32) -> u8 {
         self.bytes.get(i as usize).copied().unwrap_or(0)
@@ -50,17 +50,15 @@ impl Cursor<'_, '_> {
         self.at(self.i)
     }
 
+    /// By reference: a copy of the bytes inside of a `Result` would be put together from pieces.
     #[inline(always)]
-    pub fn load<const N: usize>(&self, i: u32) -> Read<[u8; N]> {
-        match self.bytes.get(i as usize..i as usize + N).and_then(|b| b.first_chunk::<N>()) {
-            Some(chunk) => Ok(*chunk),
-            None => Err(Bad::Syntax),
-        }
+    pub fn load<const N: usize>(&self, i: u32) -> Read<&'a [u8; N]> {
+        self.bytes.get(i as usize..i as usize + N).and_then(|b| b.first_chunk::<N>()).ok_or(Bad::Syntax)
     }
 
     #[inline(always)]
     pub fn word(&self, i: u32) -> Read<u64> {
-        Ok(u64::from_le_bytes(self.load::<8>(i)?))
+        Ok(u64::from_le_bytes(*self.load::<8>(i)?))
     }
 
     /// The place behind this byte, or an error when another one is there.

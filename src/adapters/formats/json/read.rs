@@ -61,6 +61,7 @@ impl Cursor<'_, '_> {
             *i += 1;
             return Ok(());
         }
+        *i = self.expect(*i, b'"')?;
         loop {
             let (goal, behind) = self.key(node, *i)?;
             *i = self.colon(behind)?;
@@ -68,26 +69,37 @@ impl Cursor<'_, '_> {
                 Some(goal) => self.goal::<NOTE>(goal, *i, depth)?,
                 None => self.skip::<NOTE>(*i, depth)?,
             };
+            // the next key, mostly right behind a comma
+            if self.load::<2>(*i)? == b",\"" {
+                *i += 2;
+                continue;
+            }
             *i = self.space(*i);
             if self.at(*i) != b',' {
                 *i = self.expect(*i, b'}')?;
                 return Ok(());
             }
             *i = self.space(*i + 1);
+            *i = self.expect(*i, b'"')?;
         }
     }
 
     /// The place behind a colon and the white space around it.
     #[inline(always)]
     pub fn colon(&self, i: u32) -> Read<u32> {
+        let [colon, next] = *self.load::<2>(i)?;
+        if colon == b':' && next > b' ' { Ok(i + 1) } else { self.spaced_colon(i) }
+    }
+
+    #[inline(never)]
+    fn spaced_colon(&self, i: u32) -> Read<u32> {
         let behind = self.expect(self.space(i), b':')?;
         Ok(self.space(behind))
     }
 
-    /// Looks up a key; also the place behind it.
+    /// Looks up the key whose opening quote is before `start`; also the place behind it.
     #[inline(always)]
-    fn key<'n>(&mut self, node: &'n Node, i: u32) -> Read<(Option<&'n Goal>, u32)> {
-        let start = self.expect(i, b'"')?;
+    fn key<'n>(&mut self, node: &'n Node, start: u32) -> Read<(Option<&'n Goal>, u32)> {
         let found = self.text(start)?;
         let number = if found.escaped {
             self.unescape(found)?;

@@ -224,7 +224,7 @@ impl Cursor<'_, '_> {
 
     #[inline(always)]
     fn fits(&self, i: u32, literal: &Literal) -> Read<bool> {
-        let here = words(&self.load::<LITERAL>(i)?);
+        let here = words(self.load::<LITERAL>(i)?);
         let differs = (0..here.len()).fold(0, |sum, k| sum | ((here[k] ^ literal.want[k]) & literal.mask[k]));
         Ok(differs == 0)
     }

@@ -8,12 +8,12 @@ use super::marked::marked;
 
 /// Content of a text in the event: from `start` up to `end`, without the quotes.
 #[derive(Clone, Copy, Debug)]
-pub struct Found {
+pub struct Found<'a> {
     pub start: u32,
     pub end: u32,
     pub escaped: bool,
     /// The 16 bytes from `start` on.
-    head: u128,
+    head: &'a [u8; 16],
 }
 
 /// The first so many bytes of two words.
@@ -27,7 +27,7 @@ static HEADS: [Packed; 17] = {
     masks
 };
 
-impl Found {
+impl Found<'_> {
     /// The place behind the closing quote.
     #[inline(always)]
     pub fn behind(&self) -> u32 {
@@ -39,15 +39,16 @@ impl Found {
     pub fn packed(&self) -> Option<Packed> {
         let len = (self.end - self.start) as usize;
         let mask = HEADS.get(len).filter(|_| len > 0)?;
-        Some((self.head as u64 & mask.0, (self.head >> 64) as u64 & mask.1))
+        let head = u128::from_le_bytes(*self.head);
+        Some((head as u64 & mask.0, (head >> 64) as u64 & mask.1))
     }
 }
 
-impl Cursor<'_, '_> {
+impl<'a> Cursor<'a, '_> {
     /// The text whose opening quote is before `start`.
     #[inline(always)]
-    pub fn text(&mut self, start: u32) -> Read<Found> {
-        let head = u128::from_le_bytes(self.load::<16>(start)?);
+    pub fn text(&mut self, start: u32) -> Read<Found<'a>> {
+        let head = self.load::<16>(start)?;
         let marked = marked(head);
         self.not_ascii |= marked.not_ascii;
         let first = marked.special & marked.special.wrapping_neg();
@@ -59,11 +60,11 @@ impl Cursor<'_, '_> {
     }
 
     #[inline(never)]
-    fn long_text(&mut self, start: u32, head: u128) -> Read<Found> {
+    fn long_text(&mut self, start: u32, head: &'a [u8; 16]) -> Read<Found<'a>> {
         let mut escaped = false;
         self.i = start;
         loop {
-            let marked = marked(u128::from_le_bytes(self.load::<16>(self.i)?));
+            let marked = marked(self.load::<16>(self.i)?);
             self.not_ascii |= marked.not_ascii;
             if marked.special == 0 {
                 self.i += 16;
@@ -103,7 +104,7 @@ impl Cursor<'_, '_> {
                 let high = self.hex()?;
                 let mut code = high;
                 if (0xD800..0xDC00).contains(&high) {
-                    if self.load::<2>(self.i)? != *b"\\u" {
+                    if self.load::<2>(self.i)? != b"\\u" {
                         return Err(Bad::Syntax);
                     }
                     self.i += 2;
@@ -121,7 +122,7 @@ impl Cursor<'_, '_> {
 
     /// Writes what a text with escapes means into the scratch buffer.
     #[cold]
-    pub fn unescape(&mut self, found: Found) -> Read<()> {
+    pub fn unescape(&mut self, found: Found<'_>) -> Read<()> {
         let keep = self.i;
         self.scratch.clear();
         self.i = found.start;
@@ -143,7 +144,7 @@ impl Cursor<'_, '_> {
     }
 
     #[inline(always)]
-    pub fn content(&self, found: Found) -> &[u8] {
+    pub fn content(&self, found: Found<'_>) -> &'a [u8] {
         &self.bytes[found.start as usize..found.end as usize]
     }
 }

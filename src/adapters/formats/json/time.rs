@@ -53,9 +53,9 @@ impl Cursor<'_, '_> {
     }
 
     /// Keeps the day of a text that is a time, for the next one.
-    pub fn remember_day(&mut self, found: Found) -> Read<()> {
+    pub fn remember_day(&mut self, found: Found<'_>) -> Read<()> {
         let mut midnight = *b"____-__-__T00:00:00Z";
-        midnight[..11].copy_from_slice(&self.load::<11>(found.start)?);
+        midnight[..11].copy_from_slice(self.load::<11>(found.start)?);
         if found.end - found.start >= 20
             && midnight[10] == b'T'
             && let Some(micros) = rfc3339::micros(&midnight)

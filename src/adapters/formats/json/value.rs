@@ -163,7 +163,7 @@ impl Cursor<'_, '_> {
                 self.i = end;
                 Scalar::Boolean(value)
             }
-            b'n' if self.load::<4>(self.i)? == *b"null" => {
+            b'n' if self.load::<4>(self.i)? == b"null" => {
                 self.i += 4;
                 Scalar::Null
             }
