@@ -54,11 +54,11 @@ faults: ## slow faults: outages of a minute under load, a full disk, rebalance s
 	@scripts/kafka-jars.sh >/dev/null
 	cargo test --workspace --features mutants,onnxruntime --test faults -- --ignored --nocapture
 
-bench-decode: ## nanoseconds an event from JSON to fields, beside serde_json (a release build)
+bench-decode: ## nanoseconds an event from JSON or bincode to fields, beside serde_json and bincode (optimised, over the tests' build)
 	@scripts/setup.sh demo
-	cargo run --release --example bench_decode
+	@$$(scripts/bench-build.sh bench_decode)
 
-bench-guard: ## instruction counts of decoding, encoding, ledger and trees against bench/guard.txt (a release build)
+bench-guard: ## instruction counts of decoding, encoding, ledger and trees against bench/guard.txt (optimised, over the tests' build)
 	@scripts/setup.sh demo guard
 	@scripts/bench-guard.sh
 

@@ -1,4 +1,4 @@
-//! Fixed work for `make bench-guard`, which counts its instructions: `bench_guard decode|decode-plain|encode|ledger|trees`.
+//! Fixed work for `make bench-guard`, which counts its instructions: `bench_guard WORK`.
 //!
 //! Whatever is in `guarded` is counted, everything else is preparation. All input is the same in every run.
 
@@ -11,6 +11,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
+use events::Shape;
 use tidemill::adapters::formats;
 use tidemill::adapters::formats::options::Options;
 use tidemill::adapters::postgres::encode::Encoder;
@@ -50,8 +51,8 @@ fn guarded(work: impl FnOnce()) {
     work();
 }
 
-fn batches() -> Vec<Batch> {
-    let all = events::events(events::Shape::Base, BATCH * BATCHES, 7);
+fn batches(shape: Shape) -> Vec<Batch> {
+    let all = events::events(shape, BATCH * BATCHES, 7);
     let mut batches: Vec<Batch> = all.chunks(BATCH).map(events::batch).collect();
     for batch in &mut batches {
         let (lane, count) = (Lane { topic: 0, partition: 3 }, batch.records.len() as u32);
@@ -60,10 +61,10 @@ fn batches() -> Vec<Batch> {
     batches
 }
 
-fn decode(templates: bool) {
+fn decode(templates: bool, shape: Shape) {
     let options = Options { templates, ..Options::default() };
     let mut decoder = formats::build(&options, &[], &events::fields(), Path::new("")).expect("the fields are right");
-    let (mut fields, mut verdicts, batches) = (Fields::default(), Verdicts::default(), batches());
+    let (mut fields, mut verdicts, batches) = (Fields::default(), Verdicts::default(), batches(shape));
     let mut all = |batches: &[Batch]| {
         for batch in batches {
             verdicts.reset(batch.records.len());
@@ -85,7 +86,7 @@ fn encode() {
     let outputs = Outputs { columns: vec![Column::Float((0..BATCH).map(|i| i as f64 / 256.0).collect())] };
     let records: Vec<u32> = (0..BATCH as u32).collect();
     let (mut rows, mut verdicts, fields, batches) =
-        (Rows::default(), Verdicts::default(), Fields::default(), batches());
+        (Rows::default(), Verdicts::default(), Fields::default(), batches(Shape::Base));
     verdicts.reset(BATCH);
     let mut all = |batches: &[Batch]| {
         for batch in batches {
@@ -151,8 +152,9 @@ fn trees() {
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
-        Some("decode") => decode(true),
-        Some("decode-plain") => decode(false),
+        Some("decode") => decode(true, Shape::Base),
+        Some("decode-plain") => decode(false, Shape::Base),
+        Some("decode-shuffled") => decode(true, Shape::Shuffled),
         Some("encode") => encode(),
         Some("ledger") => ledger(),
         Some("trees") => trees(),
