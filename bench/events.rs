@@ -33,9 +33,12 @@ pub fn fields() -> Vec<FieldSpec> {
         ("merchant.category", list(categories)),
         ("device.kind", list(devices)),
     ];
-    let numbers = "amount card.bin card.age_days merchant.risk stats.n_1h stats.n_24h stats.sum_24h stats.avg_30d \
-                   stats.std_30d stats.declines_24h stats.distance_km";
+    let numbers = "amount merchant.risk stats.sum_24h stats.avg_30d stats.std_30d stats.distance_km";
     all.extend(numbers.split(' ').map(|path| (path, FieldKind::Number)));
+    let integers = "card.bin card.age_days stats.n_1h stats.n_24h stats.declines_24h";
+    all.extend(integers.split(' ').map(|path| (path, FieldKind::Integer)));
+    // a feature, and a column as well
+    all.push(("amount", FieldKind::Number));
     let spec = |(text, kind)| FieldSpec {
         path: path::parse(text).expect("the paths are well formed"),
         kind,

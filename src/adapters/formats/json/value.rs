@@ -96,6 +96,16 @@ impl Cursor<'_, '_> {
                 self.target.row.set_number(slot, x);
                 end
             }
+            Kind::Integer => {
+                let Some((x, end)) = self.short_number(i)? else { return Ok(0) };
+                let whole = x as i64;
+                // seven digits are exact; a fraction is of the wrong type, which is not for here to say
+                if whole as f64 != x {
+                    return Ok(0);
+                }
+                self.target.row.set_integer(slot, whole);
+                end
+            }
             Kind::Boolean => {
                 let Some((x, end)) = self.boolean(i)? else { return Ok(0) };
                 self.target.row.set_integer(slot, i64::from(x));
@@ -125,7 +135,7 @@ impl Cursor<'_, '_> {
                 }
                 found.behind()
             }
-            Kind::Integer | Kind::Length | Kind::Presence => 0,
+            Kind::Length | Kind::Presence => 0,
         })
     }
 
