@@ -14,7 +14,7 @@ BENCH_MODELS ?= abcdefgh
 SECONDS ?= 600
 SEED ?= 1
 
-.PHONY: help setup demo test chaos mutants simulation fuzz faults bench-models
+.PHONY: help setup demo test chaos mutants simulation fuzz faults bench-models bench-decode bench-guard
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -53,6 +53,14 @@ faults: ## slow faults: outages of a minute under load, a full disk, rebalance s
 	@scripts/setup.sh demo test
 	@scripts/kafka-jars.sh >/dev/null
 	cargo test --workspace --features mutants,onnxruntime --test faults -- --ignored --nocapture
+
+bench-decode: ## nanoseconds an event from JSON or bincode to fields, beside serde_json and bincode (optimised, over the tests' build)
+	@scripts/setup.sh demo
+	@$$(scripts/bench-build.sh bench_decode)
+
+bench-guard: ## instruction counts of decoding, encoding, ledger and trees against bench/guard.txt (optimised, over the tests' build)
+	@scripts/setup.sh demo guard
+	@scripts/bench-guard.sh
 
 bench-models: ## every kind of model against onnxruntime, interleaved in one process (a release build; 20 minutes)
 	@scripts/setup.sh test

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing on a Debian machine, and nothing else. Arguments say for what: demo, test.
+# Installs what is missing on a Debian machine, and nothing else. Arguments say for what: demo, test, guard.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -56,6 +56,10 @@ python() { # with what `python3 -m venv` needs
     python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || need python3 python3-venv
 }
 
+counting() {
+    have valgrind || need valgrind
+}
+
 kafka() {
     have java || need default-jdk-headless
     have mvn || need maven
@@ -109,7 +113,8 @@ for purpose in "$@"; do
     case $purpose in
     demo) build_tools && postgres ;;
     test) kafka && python ;;
-    *) echo "setup: unknown purpose $purpose (demo, test)" >&2 && exit 2 ;;
+    guard) counting ;;
+    *) echo "setup: unknown purpose $purpose (demo, test, guard)" >&2 && exit 2 ;;
     esac
 done
 install_missing

@@ -18,7 +18,7 @@ pub enum ModelCommand {
     Init(ModelInitArgs),
     /// Send events through a bundle, as the daemon would: JSON lines in, the columns of each as JSON lines out.
     Predict(ModelPredictArgs),
-    /// Measure a bundle: rows a second of one thread by batch size, the best batch, memory.
+    /// Measure what a record costs: decoding, scoring and encoding of recorded events on one thread, by batch size.
     Bench(ModelBenchArgs),
 }
 
@@ -61,6 +61,9 @@ pub struct ModelBenchArgs {
     /// File of recorded events, one a line; left out, those of the golden records.
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
+    /// A pipeline's configuration: its [event], [[skip]] and [table] count, its [model] does not. Left out, their defaults.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Time for each batch size.
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration)]
     pub time: Duration,

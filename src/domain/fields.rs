@@ -173,6 +173,17 @@ impl RowMut<'_> {
         self.present[slot / 64] &= !(1 << (slot % 64));
     }
 
+    /// Whether all slots of these bits are present.
+    pub fn has_all(&self, needed: &[u64]) -> bool {
+        needed.iter().zip(&*self.present).all(|(needed, present)| needed & !present == 0)
+    }
+
+    /// Makes all slots absent again.
+    pub fn clear_all(&mut self) {
+        self.values.fill(f64::NAN.to_bits());
+        self.present.fill(0);
+    }
+
     pub fn is_present(&self, slot: usize) -> bool {
         self.present[slot / 64] >> (slot % 64) & 1 == 1
     }

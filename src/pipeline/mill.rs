@@ -49,6 +49,8 @@ pub struct Mill {
     good: Vec<u32>,
     outputs: Outputs,
     part: Outputs,
+    /// Bytes of a row of the batch before, rounded up.
+    row_bytes: usize,
     strain: Strain,
 }
 
@@ -71,6 +73,7 @@ impl Mill {
             good,
             outputs,
             part,
+            row_bytes: 0,
             strain: Strain::default(),
         }
     }
@@ -98,7 +101,12 @@ impl Mill {
         self.strain.infer = watch.lap();
         let mut rows = Rows::default();
         rows.reset(batch.records.len());
+        // one allocation instead of a growing one, and never more than the batch itself holds
+        rows.bytes.reserve((self.row_bytes * self.kept.len()).min(batch.bytes.len()));
         self.encode(&batch, &mut rows, &mut verdicts);
+        if !self.kept.is_empty() {
+            self.row_bytes = rows.bytes.len().div_ceil(self.kept.len());
+        }
         failpoints::hit(Point::AfterEncode);
         self.strain.encode = watch.lap();
         (Scored { batch, verdicts, rows }, self.strain)

@@ -138,4 +138,20 @@ fn a_bundle_is_drafted_tried_and_measured_without_any_service() {
     let best = report["best_batch"].as_u64().unwrap();
     let batches = report["batches"].as_array().unwrap();
     assert!(batches.iter().any(|b| b["batch"] == best && b["rows_per_second"].as_f64().unwrap() > 100.0), "{bench}");
+    let stages = ["decode_ns", "infer_ns", "encode_ns"];
+    assert!(batches.iter().all(|b| stages.iter().all(|s| b[s].as_f64().unwrap() > 0.0)), "{bench}");
+    let plain = report["row_bytes"].as_u64().unwrap();
+
+    // a pipeline's own section decides what is read and stored
+    let config = folder.join("pipeline.toml");
+    let stored = "[[table.fields]]\ncolumn = \"amount\"\nfield = \"amount\"\ntype = \"number\"\n";
+    fs::write(&config, stored).unwrap();
+    let args = ["bench", bundle, "--events", events_file, "--time", "5ms", "--json", "-c", config.to_str().unwrap()];
+    let bench = model(&args);
+    bench.says(0, &[]);
+    let report: Json = serde_json::from_str(&bench.out).unwrap();
+    assert!(report["row_bytes"].as_u64().unwrap() > plain && report["event_bytes"].as_u64().unwrap() > 10, "{bench}");
+    fs::write(&config, "[[skip]]\nfield = \"amount\"\nabsent = false\n").unwrap();
+    let skipped = model(&args);
+    assert!(skipped.code != 0 && skipped.err.contains("events are not stored"), "{skipped}");
 }

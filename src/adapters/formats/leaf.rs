@@ -18,8 +18,9 @@ pub struct Want {
     pub kind: Option<FieldKind>,
 }
 
-/// A [`FieldKind`], made ready for reading.
+/// A [`FieldKind`], made ready for reading. Its tag is a byte of its own, which is quicker to look at than one that the table hides.
 #[derive(Clone, Debug)]
+#[repr(u8)]
 pub enum Kind {
     Number,
     Integer,
@@ -63,6 +64,11 @@ impl Marks {
     pub fn reset(&mut self, slots: usize) {
         self.0.clear();
         self.0.resize(slots.div_ceil(64), 0);
+    }
+
+    /// Clears all bits.
+    pub fn clear_all(&mut self) {
+        self.0.fill(0);
     }
 
     pub fn set(&mut self, slot: usize) {
@@ -141,6 +147,12 @@ impl Target<'_, '_> {
             },
             _ => self.wrong.set(slot),
         }
+    }
+
+    /// Forgets what is in all slots: the event is read once more.
+    pub fn start_over(&mut self) {
+        self.row.clear_all();
+        self.wrong.clear_all();
     }
 
     /// Forgets what is in a slot: the object around it comes again.

@@ -76,7 +76,7 @@ pub fn build(
                 Layout::Legacy => Box::new(Records::new(rules, bincode::legacy(&schema, &wants)?)),
             }
         }
-        _ => Box::new(Records::new(rules, Json::new(&wants, options.depth_max)?)),
+        _ => Box::new(Records::new(rules, Json::new(&wants, options.depth_max, options.templates)?)),
     })
 }
 

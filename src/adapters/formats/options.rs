@@ -69,6 +69,9 @@ pub struct Options {
     pub bytes_max: ByteSize,
     /// Objects and arrays nested deeper than this are dead-lettered (reason `too_deep`). The event itself is 1; at most 127.
     pub depth_max: u32,
+    /// Reads JSON events that are built like earlier ones (the same keys in the same order and the same spacing) without looking
+    /// up their keys. The results are the same without it.
+    pub templates: bool,
 }
 
 impl Default for Options {
@@ -81,6 +84,7 @@ impl Default for Options {
             tombstones: Tombstones::Skip,
             bytes_max: ByteSize::mib(1),
             depth_max: 64,
+            templates: true,
         }
     }
 }

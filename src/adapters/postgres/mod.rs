@@ -17,6 +17,7 @@ pub mod letters;
 mod marks;
 pub mod migrate;
 pub mod options;
+pub mod planned;
 pub mod positions;
 mod query;
 pub mod register;

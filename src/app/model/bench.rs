@@ -1,4 +1,4 @@
-//! `tidemill model bench`: rows a second of one thread, by batch size, without any service.
+//! `tidemill model bench`: what decoding, scoring and encoding of a record cost one thread, by batch size, without any service.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -7,15 +7,23 @@ use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context;
+use anyhow::anyhow;
 use anyhow::ensure;
 use serde::Serialize;
 
+use crate::adapters::models;
 use crate::adapters::models::bundle::Bundle;
 use crate::adapters::models::golden;
+use crate::adapters::postgres::encode::Encoder;
+use crate::adapters::postgres::planned;
 use crate::app::model::events;
-use crate::app::model::events::JsonRows;
+use crate::app::prepare;
+use crate::app::prepare::Prepared;
 use crate::cli::Exit;
 use crate::cli::ModelBenchArgs;
+use crate::config::Config;
+use crate::config::load;
+use crate::pipeline::clock::wall_micros;
 use crate::pipeline::mill::Mill;
 use crate::pipeline::mill::Strain;
 
@@ -33,6 +41,9 @@ struct Report {
     feeding: String,
     /// Different events that were used in turn.
     events: usize,
+    /// Bytes of an event and of its encoded row, on average.
+    event_bytes: usize,
+    row_bytes: usize,
     batches: Vec<Line>,
     /// The smallest batch size beyond which rows a second hardly grow.
     best_batch: usize,
@@ -45,8 +56,9 @@ struct Report {
 struct Line {
     batch: usize,
     rows_per_second: f64,
-    decode_us_per_row: f64,
-    infer_us_per_row: f64,
+    decode_ns: f64,
+    infer_ns: f64,
+    encode_ns: f64,
     /// Time of a whole batch, in microseconds.
     batch_us: f64,
 }
@@ -54,12 +66,13 @@ struct Line {
 /// Measures a bundle on its golden events, or on recorded ones.
 ///
 /// # Errors
-/// What is wrong with the bundle or the events.
+/// What is wrong with the bundle, the configuration or the events.
 pub fn bench(args: &ModelBenchArgs) -> anyhow::Result<Exit> {
-    let bundle = events::load(&args.bundle)?;
+    let config = configured(args)?;
+    let prepared = prepare::prepare(&config).map_err(|problems| anyhow!(problems.join("\n")))?;
+    let (mut mill, bundle) = mill(&config, prepared)?;
     let recorded = recorded(args.events.as_deref(), &bundle)?;
-    let mut mill = events::mill(&bundle, Arc::new(JsonRows { specs: bundle.outputs() }))?;
-    kept(&mut mill, &recorded)?;
+    let row_bytes = kept(&mut mill, &recorded)?;
     let mut batches = vec![];
     for size in SIZES {
         batches.push(measure(&mut mill, &recorded, *size, args.time));
@@ -72,6 +85,8 @@ pub fn bench(args: &ModelBenchArgs) -> anyhow::Result<Exit> {
         engine: bundle.summary.engine.clone(),
         feeding: bundle.feeding(),
         events: recorded.len(),
+        event_bytes: recorded.iter().map(Vec::len).sum::<usize>() / recorded.len(),
+        row_bytes,
         batches,
         best_batch,
         memory_bytes: bundle.summary.memory(1, best_batch),
@@ -84,6 +99,28 @@ pub fn bench(args: &ModelBenchArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// The pipeline that is measured: that of the file, or of the defaults, with the bundle of the command line.
+fn configured(args: &ModelBenchArgs) -> anyhow::Result<Config> {
+    let mut config = match &args.config {
+        None => Config::default(),
+        Some(file) => load::load::<Config>(file, &[]).map_err(|e| anyhow!("{e}"))?.0,
+    };
+    config.model = Some(models::Options { bundle: args.bundle.clone() });
+    Ok(config)
+}
+
+/// The daemon's mill, with rows for the table that `migrate` would make.
+fn mill(config: &Config, prepared: Prepared) -> anyhow::Result<(Mill, Bundle)> {
+    let specs = prepared.specs();
+    let table = planned::table(&config.table, &specs).map_err(|problems| anyhow!(problems.join("\n")))?;
+    let (name, version, _) = prepared.identity();
+    let topic = config.kafka.topics.first().map_or("topic", String::as_str);
+    let registered = planned::registered(&[(topic, 1)], format!("{name}@{version}"));
+    let encoder = Encoder::new(Arc::new(table), Arc::new(registered), &config.table, &prepared.slots, wall_micros);
+    let bundle = prepared.bundle.context("there is no bundle")?;
+    Ok((Mill::new(prepared.decoder, prepared.model, Arc::new(encoder), specs), bundle))
+}
+
 fn recorded(file: Option<&Path>, bundle: &Bundle) -> anyhow::Result<Vec<Vec<u8>>> {
     let events: Vec<Vec<u8>> = match file {
         Some(path) => {
@@ -91,19 +128,19 @@ fn recorded(file: Option<&Path>, bundle: &Bundle) -> anyhow::Result<Vec<Vec<u8>>
             let lines = lines.with_context(|| path.display().to_string())?;
             lines.into_iter().filter(|l| !l.iter().all(u8::is_ascii_whitespace)).collect()
         }
-        None => golden::events(bundle).map_err(|e| anyhow::anyhow!("{e}"))?,
+        None => golden::events(bundle).map_err(|e| anyhow!("{e}"))?,
     };
     ensure!(!events.is_empty(), "there are no events to measure with; name some by --events FILE");
     Ok(events)
 }
 
-/// Rejected events would be measured as very fast ones.
-fn kept(mill: &mut Mill, events: &[Vec<u8>]) -> anyhow::Result<()> {
+/// Bytes of an encoded row, on average. Events that are not stored would be measured as very fast ones.
+fn kept(mill: &mut Mill, events: &[Vec<u8>]) -> anyhow::Result<usize> {
     let (scored, _) = mill.turn(events::batch(events.iter().map(Vec::as_slice)));
-    let dead = (0..events.len()).filter(|r| !scored.verdicts.is_kept(*r)).count();
-    let why = scored.verdicts.rejected.first().map(|r| r.detail.clone()).unwrap_or_default();
-    ensure!(dead == 0, "{dead} of {} events are rejected, the first because {why}", events.len());
-    Ok(())
+    let out = (0..events.len()).filter(|r| !scored.verdicts.is_kept(*r)).count();
+    let why = scored.verdicts.rejected.first().map_or("a rule skips it".into(), |r| r.detail.clone());
+    ensure!(out == 0, "{out} of {} events are not stored, the first because {why}", events.len());
+    Ok(scored.rows.bytes.len() / events.len())
 }
 
 fn measure(mill: &mut Mill, events: &[Vec<u8>], size: usize, time: Duration) -> Line {
@@ -114,32 +151,33 @@ fn measure(mill: &mut Mill, events: &[Vec<u8>], size: usize, time: Duration) -> 
         let batch = events::batch((0..size).filter_map(|_| next.next()).map(Vec::as_slice));
         turns.push(mill.turn(batch).1);
     }
-    let median = |of: fn(&Strain) -> f64| {
-        let mut all: Vec<f64> = turns.iter().map(of).collect();
+    let median = |of: fn(&Strain) -> Duration| {
+        let mut all: Vec<f64> = turns.iter().map(|s| of(s).as_secs_f64()).collect();
         all.sort_by(f64::total_cmp);
         all[all.len() / 2]
     };
-    let decode = median(|s| s.decode.as_secs_f64() * 1e6);
-    let infer = median(|s| s.infer.as_secs_f64() * 1e6);
-    let both = decode + infer;
+    let ns = |of: fn(&Strain) -> Duration| median(of) / size as f64 * 1e9;
+    let whole = median(|s| s.decode + s.infer + s.encode);
     Line {
         batch: size,
-        rows_per_second: size as f64 / both.max(1e-3) * 1e6,
-        decode_us_per_row: decode / size as f64,
-        infer_us_per_row: infer / size as f64,
-        batch_us: both,
+        rows_per_second: size as f64 / whole.max(1e-9),
+        decode_ns: ns(|s| s.decode),
+        infer_ns: ns(|s| s.infer),
+        encode_ns: ns(|s| s.encode),
+        batch_us: whole * 1e6,
     }
 }
 
 fn print(report: &Report) {
     println!("{} {}, {}, {}", report.model, report.version, report.engine, report.feeding);
-    println!("{} events in turn, one thread, medians", report.events);
+    println!("{} events in turn of {} bytes, rows of {} bytes", report.events, report.event_bytes, report.row_bytes);
+    println!("one thread, nanoseconds a record, medians");
     println!();
-    println!("{:>6} {:>12} {:>12} {:>12} {:>12}", "batch", "rows/s", "decode us", "infer us", "batch us");
+    println!("{:>6} {:>12} {:>9} {:>9} {:>9} {:>12}", "batch", "rows/s", "decode", "infer", "encode", "batch us");
     for line in &report.batches {
         println!(
-            "{:>6} {:>12.0} {:>12.3} {:>12.3} {:>12.1}",
-            line.batch, line.rows_per_second, line.decode_us_per_row, line.infer_us_per_row, line.batch_us
+            "{:>6} {:>12.0} {:>9.0} {:>9.0} {:>9.0} {:>12.1}",
+            line.batch, line.rows_per_second, line.decode_ns, line.infer_ns, line.encode_ns, line.batch_us
         );
     }
     println!();

@@ -17,10 +17,13 @@ use crate::adapters::formats;
 use crate::adapters::formats::options::Options as EventOptions;
 use crate::adapters::models::bundle::Bundle;
 use crate::domain::batch::Batch;
+use crate::domain::batch::Piece;
 use crate::domain::batch::Record;
 use crate::domain::batch::Span;
 use crate::domain::batch::TimestampKind;
 use crate::domain::fields::Fields;
+use crate::domain::lane::Epoch;
+use crate::domain::lane::Lane;
 use crate::domain::outputs::Column;
 use crate::domain::outputs::OutputSpec;
 use crate::domain::outputs::Outputs;
@@ -49,6 +52,8 @@ pub fn batch<'a>(events: impl Iterator<Item = &'a [u8]>) -> Batch {
         let kind = TimestampKind::Missing;
         batch.records.push(Record { offset, timestamp: 0, kind, key: Span::NULL, payload, headers: Span::NULL });
     }
+    let (lane, count) = (Lane { topic: 0, partition: 0 }, batch.records.len() as u32);
+    batch.pieces.push(Piece { lane, epoch: Epoch(1), expected: 0, end: i64::from(count), first: 0, count });
     batch
 }
 

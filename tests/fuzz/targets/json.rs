@@ -17,104 +17,93 @@ use super::events::Slot;
 use crate::random::Random;
 use crate::random::hash;
 
+pub const WORDS: &[&[u8]] = &[
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b":",
+    b",",
+    b"\"",
+    b"\\",
+    b"\\u0000",
+    b"\\ud800",
+    b"\\udc00",
+    b"\\ud83d\\ude00",
+    b"\\\"",
+    b"null",
+    b"true",
+    b"false",
+    b"NaN",
+    b"Infinity",
+    b"-",
+    b"1e5",
+    b"1E-7",
+    b"0.5",
+    b"00",
+    b".5",
+    b"5.",
+    b"\"amount\":",
+    b"\"id\":",
+    b"\"card\":{",
+    b"\"items\":[",
+    b"{\"\":\"\"}",
+    b"\xc3\xa9",
+    b"\xed\xa0\x80",
+    b"\xf0\x9f\x98\x80",
+    b"\xef\xbb\xbf",
+    b"\t",
+    b"\n",
+    b"\x0c",
+    b"[[",
+    b"{\"a\":",
+];
+
+/// `serde_json`, which is asked beside the reader, takes 2 KB a level in this profile.
+pub const STACK: usize = 1 << 20;
+
 pub struct Json {
     wanted: Vec<FieldSpec>,
     decoder: Box<dyn Decoder>,
     fields: Fields,
 }
 
-impl Json {
-    pub fn new() -> Json {
-        let list = |of: &[&str]| FieldKind::Category(of.iter().map(|s| s.to_string()).collect());
-        let wanted: Vec<FieldSpec> = [
-            ("id", FieldKind::Text),
-            ("id.inner", FieldKind::Boolean),
-            ("amount", FieldKind::Number),
-            ("amount", FieldKind::Integer),
-            ("card.bin", FieldKind::Integer),
-            ("card.country", list(&["", "DE", "é", "a rather long name of a country"])),
-            ("card.prepaid", FieldKind::Boolean),
-            ("card", FieldKind::Text),
-            ("items[0].price", FieldKind::Number),
-            ("items[2].tags[1]", FieldKind::Text),
-            ("items[1]", FieldKind::Number),
-            ("matrix[1][0]", FieldKind::Integer),
-            ("\"\"", FieldKind::Text),
-        ]
-        .into_iter()
-        .map(|(path, kind)| events::spec(path, kind))
-        .collect();
-        // serde_json's own limit is 128.
-        let options = formats::options::Options { depth_max: 127, ..formats::options::Options::default() };
-        let decoder = formats::build(&options, &[], &wanted, Path::new("")).expect("the fields of the test are right");
-        Json { wanted, decoder, fields: Fields::default() }
-    }
+/// Fields of most kinds; some paths are wanted twice, some lie inside others.
+pub fn wanted() -> Vec<FieldSpec> {
+    let list = |of: &[&str]| FieldKind::Category(of.iter().map(|s| s.to_string()).collect());
+    let all = [
+        ("id", FieldKind::Text),
+        ("id.inner", FieldKind::Boolean),
+        ("amount", FieldKind::Number),
+        ("amount", FieldKind::Integer),
+        ("card.bin", FieldKind::Integer),
+        ("card.country", list(&["", "DE", "é", "a rather long name of a country"])),
+        ("card.prepaid", FieldKind::Boolean),
+        ("card", FieldKind::Text),
+        ("items[0].price", FieldKind::Number),
+        ("items[2].tags[1]", FieldKind::Text),
+        ("items[1]", FieldKind::Number),
+        ("items", FieldKind::Length { min: 0, max: u32::MAX }),
+        ("matrix[1][0]", FieldKind::Integer),
+        ("\"\"", FieldKind::Text),
+    ];
+    all.into_iter().map(|(path, kind)| events::spec(path, kind)).collect()
 }
 
-impl Target for Json {
-    fn name(&self) -> &'static str {
-        "json"
+/// The reader of [`wanted`] fields, with templates or without.
+pub fn decoder(templates: bool) -> Box<dyn Decoder> {
+    // serde_json's own limit is 128.
+    let options = formats::options::Options { depth_max: 127, templates, ..formats::options::Options::default() };
+    formats::build(&options, &[], &wanted(), Path::new("")).expect("the fields of the test are right")
+}
+
+impl Json {
+    pub fn new() -> Json {
+        Json { wanted: wanted(), decoder: decoder(false), fields: Fields::default() }
     }
 
-    fn words(&self) -> &'static [&'static [u8]] {
-        const WORDS: &[&[u8]] = &[
-            b"{",
-            b"}",
-            b"[",
-            b"]",
-            b":",
-            b",",
-            b"\"",
-            b"\\",
-            b"\\u0000",
-            b"\\ud800",
-            b"\\udc00",
-            b"\\ud83d\\ude00",
-            b"\\\"",
-            b"null",
-            b"true",
-            b"false",
-            b"NaN",
-            b"Infinity",
-            b"-",
-            b"1e5",
-            b"1E-7",
-            b"0.5",
-            b"00",
-            b".5",
-            b"5.",
-            b"\"amount\":",
-            b"\"id\":",
-            b"\"card\":{",
-            b"\"items\":[",
-            b"{\"\":\"\"}",
-            b"\xc3\xa9",
-            b"\xed\xa0\x80",
-            b"\xf0\x9f\x98\x80",
-            b"\xef\xbb\xbf",
-            b"\t",
-            b"\n",
-            b"\x0c",
-            b"[[",
-            b"{\"a\":",
-        ];
-        WORDS
-    }
-
-    fn restructure(&mut self, input: &mut Vec<u8>, random: &mut Random) -> bool {
-        let Ok(mut value) = serde_json::from_slice::<Value>(input) else { return false };
-        for _ in 0..1 + random.below(3) {
-            change(&mut value, random, 0);
-        }
-        *input = serde_json::to_vec(&value).expect("a value can be written");
-        true
-    }
-
-    fn executions(&self) -> u64 {
-        30_000
-    }
-
-    fn run(&mut self, input: &[u8]) -> u64 {
+    /// Reads an event and compares with `serde_json`; the outcome.
+    pub fn check(&mut self, input: &[u8]) -> u64 {
         let batch = events::batch(input);
         let (verdict, reason) = events::decode(self.decoder.as_mut(), &batch, &mut self.fields);
         let event = std::str::from_utf8(input).ok().and_then(|t| serde_json::from_str::<Value>(t).ok());
@@ -130,6 +119,37 @@ impl Target for Json {
             present.push(u8::from(found != Slot::Absent));
         }
         hash(&[b"taken", &present])
+    }
+}
+
+impl Target for Json {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn words(&self) -> &'static [&'static [u8]] {
+        WORDS
+    }
+
+    fn restructure(&mut self, input: &mut Vec<u8>, random: &mut Random) -> bool {
+        let Ok(mut value) = serde_json::from_slice::<Value>(input) else { return false };
+        for _ in 0..1 + random.below(3) {
+            change(&mut value, random, 0);
+        }
+        *input = serde_json::to_vec(&value).expect("a value can be written");
+        true
+    }
+
+    fn stack(&self) -> usize {
+        STACK
+    }
+
+    fn executions(&self) -> u64 {
+        30_000
+    }
+
+    fn run(&mut self, input: &[u8]) -> u64 {
+        self.check(input)
     }
 }
 
@@ -153,6 +173,7 @@ fn expected(event: &Value, want: &FieldSpec) -> Slot {
         FieldKind::Number => value.as_f64().map(|x| Slot::Number(x.to_bits())),
         FieldKind::Integer => integer(value).map(Slot::Integer),
         FieldKind::Boolean => value.as_bool().map(|b| Slot::Integer(i64::from(b))),
+        FieldKind::Length { .. } => value.as_array().map(|all| Slot::Integer(all.len() as i64)),
         FieldKind::Text => value.as_str().map(|s| Slot::Text(s.as_bytes().to_vec())),
         FieldKind::Category(list) => {
             let code = |s: &str| list.iter().position(|c| c == s).map_or(-1, |code| code as i64);
@@ -164,7 +185,7 @@ fn expected(event: &Value, want: &FieldSpec) -> Slot {
 }
 
 /// Changes one place of a value.
-fn change(value: &mut Value, random: &mut Random, depth: usize) {
+pub fn change(value: &mut Value, random: &mut Random, depth: usize) {
     let deeper = depth < 20 && random.below(4) > 0;
     match value {
         Value::Object(map) if deeper && !map.is_empty() => {

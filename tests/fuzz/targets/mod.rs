@@ -10,6 +10,7 @@ mod json;
 mod onnx;
 mod path;
 mod skip;
+mod templates;
 mod time;
 mod wire;
 
@@ -61,6 +62,7 @@ pub fn all() -> Vec<Box<dyn Target>> {
         Box::new(config::Config),
         Box::new(skip::Skip),
         Box::new(json::Json::new()),
+        Box::new(templates::Templates::new()),
         Box::new(bincode::Bincode::new(true)),
         Box::new(bincode::Bincode::new(false)),
         Box::new(time::Time::new()),

@@ -2,6 +2,7 @@
 
 use super::super::leaf::Marks;
 use super::super::leaf::Target;
+use super::notes::Notes;
 use super::plan::Plan;
 use super::time::Day;
 
@@ -17,12 +18,15 @@ pub enum Bad {
 
 pub type Read<T> = Result<T, Bad>;
 
-/// A reader at byte `i` of a padded event.
+/// A reader of a padded event.
+///
+/// Its quick parts are told a place and answer with the place behind what they read, so that places stay in registers: every
+/// step waits for the one before it. The others begin and end at `i`, which an error leaves near the bad byte.
 pub struct Cursor<'a, 'r> {
     pub bytes: &'a [u8],
     pub i: u32,
-    /// All words of all texts, or-ed: their high bits say whether anything was not ASCII.
-    pub seen: u64,
+    /// Not zero when anything in or close behind a text was not ASCII.
+    pub not_ascii: u32,
     /// Where the event begins in the batch's bytes.
     pub base: u32,
     pub depth_max: u32,
@@ -32,9 +36,10 @@ pub struct Cursor<'a, 'r> {
     pub entered: &'a mut Marks,
     pub scratch: &'a mut Vec<u8>,
     pub day: &'a mut Day,
+    pub notes: &'a mut Notes,
 }
 
-impl Cursor<'_, '_> {
+impl<'a> Cursor<'a, '_> {
     #[inline(always)]
     pub fn at(&self, i: u32) -> u8 {
         self.bytes.get(i as usize).copied().unwrap_or(0)
@@ -45,45 +50,39 @@ impl Cursor<'_, '_> {
         self.at(self.i)
     }
 
+    /// By reference: a copy of the bytes inside of a `Result` would be put together from pieces.
     #[inline(always)]
-    pub fn load<const N: usize>(&self, i: u32) -> Read<[u8; N]> {
-        match self.bytes.get(i as usize..i as usize + N).and_then(|b| b.first_chunk::<N>()) {
-            Some(chunk) => Ok(*chunk),
-            None => Err(Bad::Syntax),
-        }
+    pub fn load<const N: usize>(&self, i: u32) -> Read<&'a [u8; N]> {
+        self.bytes.get(i as usize..i as usize + N).and_then(|b| b.first_chunk::<N>()).ok_or(Bad::Syntax)
     }
 
     #[inline(always)]
     pub fn word(&self, i: u32) -> Read<u64> {
-        Ok(u64::from_le_bytes(self.load::<8>(i)?))
+        Ok(u64::from_le_bytes(*self.load::<8>(i)?))
     }
 
-    /// Takes this byte or fails.
+    /// The place behind this byte, or an error when another one is there.
     #[inline(always)]
-    pub fn expect(&mut self, byte: u8) -> Read<()> {
-        if self.here() != byte {
-            return Err(Bad::Syntax);
-        }
-        self.i += 1;
-        Ok(())
+    pub fn expect(&self, i: u32, byte: u8) -> Read<u32> {
+        if self.at(i) == byte { Ok(i + 1) } else { Err(Bad::Syntax) }
     }
 
+    /// The place behind white space.
     #[inline(always)]
-    pub fn space(&mut self) {
-        if self.here() <= b' ' {
-            self.much_space();
-        }
+    pub fn space(&self, i: u32) -> u32 {
+        if self.at(i) > b' ' { i } else { self.much_space(i) }
     }
 
     #[inline(never)]
-    fn much_space(&mut self) {
-        while matches!(self.here(), b' ' | b'\n' | b'\r' | b'\t') {
-            self.i += 1;
+    fn much_space(&self, mut i: u32) -> u32 {
+        while matches!(self.at(i), b' ' | b'\n' | b'\r' | b'\t') {
+            i += 1;
         }
+        i
     }
 
     /// Whether all texts so far are ASCII; bytes between texts are anyway.
     pub fn is_ascii(&self) -> bool {
-        self.seen & 0x8080_8080_8080_8080 == 0
+        self.not_ascii == 0
     }
 }

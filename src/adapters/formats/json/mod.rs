@@ -12,12 +12,18 @@
 //!   `1.0` and `1e2` are integers too, as long as they are whole as doubles and at most 2^53.
 //! - A lone surrogate (`"\ud800"`) and invalid UTF-8 are refused, wherever they are.
 //! - Objects and arrays may be nested to the configured depth; the event itself counts as one.
+//!
+//! In front of the reader stand [`templates`]: events that are built like earlier ones are read without looking up keys, with the
+//! same results.
 
 mod cursor;
+mod marked;
+mod notes;
 mod number;
 mod plan;
 mod read;
 mod skip;
+mod templates;
 mod text;
 mod time;
 mod value;
@@ -27,7 +33,9 @@ use std::sync::Arc;
 use self::cursor::Bad;
 use self::cursor::Cursor;
 use self::cursor::PAD;
+use self::notes::Notes;
 use self::plan::Plan;
+use self::templates::Templates;
 use self::time::Day;
 use super::error::Error;
 use super::leaf::Marks;
@@ -46,11 +54,14 @@ pub struct Json {
     scratch: Vec<u8>,
     entered: Marks,
     day: Day,
+    notes: Notes,
+    /// Absent: every event is read by the plain reader.
+    templates: Option<Templates>,
 }
 
 impl Json {
     /// Prepares for these fields; field `n` goes to slot `n`.
-    pub fn new(wanted: &[Want], depth_max: u32) -> Result<Json, Error> {
+    pub fn new(wanted: &[Want], depth_max: u32, templates: bool) -> Result<Json, Error> {
         let plan = Plan::new(wanted, depth_max)?;
         Ok(Json {
             plan: Arc::new(plan),
@@ -59,6 +70,8 @@ impl Json {
             scratch: vec![],
             entered: Marks::default(),
             day: Day::default(),
+            notes: Notes::default(),
+            templates: templates.then(Templates::default),
         })
     }
 }
@@ -72,11 +85,10 @@ impl Parser for Json {
         }
         self.padded[..event.len()].copy_from_slice(event);
         self.padded[event.len()..need].fill(0);
-        self.entered.reset(self.plan.nodes.len());
         let mut cursor = Cursor {
             bytes: &self.padded[..need],
             i: 0,
-            seen: 0,
+            not_ascii: 0,
             base,
             depth_max: self.depth_max,
             plan: &self.plan,
@@ -84,8 +96,12 @@ impl Parser for Json {
             entered: &mut self.entered,
             scratch: &mut self.scratch,
             day: &mut self.day,
+            notes: &mut self.notes,
         };
-        let read = cursor.event(event.len() as u32);
+        let read = match &mut self.templates {
+            Some(templates) => templates.event(&mut cursor, event),
+            None => cursor.event::<false>(event.len() as u32),
+        };
         let (place, ascii) = ((cursor.i as usize).min(event.len()), cursor.is_ascii());
         match read {
             Ok(()) if ascii => Ok(()),
@@ -101,5 +117,7 @@ impl Parser for Json {
     }
 }
 
+#[cfg(test)]
+mod template_tests;
 #[cfg(test)]
 mod tests;

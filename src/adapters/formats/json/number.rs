@@ -32,12 +32,12 @@ pub fn not_digits(word: u64) -> u64 {
 }
 
 impl Cursor<'_, '_> {
-    /// A number of at most seven bytes, point included, without exponent. `None`, and nothing taken, for all else.
+    /// A number of at most seven bytes, point included, without exponent, and the place behind it. `None` for all else.
     ///
     /// Exactly rounded: its digits and its power of ten are exact doubles, so one division rounds once.
     #[inline(always)]
-    pub fn short_number(&mut self) -> Read<Option<f64>> {
-        let word = self.word(self.i)?;
+    pub fn short_number(&self, i: u32) -> Read<Option<(f64, u32)>> {
+        let word = self.word(i)?;
         let negative = u32::from(word as u8 == b'-');
         let word = word >> (8 * negative);
         let values = word ^ ZEROS;
@@ -63,8 +63,7 @@ impl Cursor<'_, '_> {
             return Ok(None);
         }
         let x = digits(joined, end - u32::from(point)) as f64 / TENS[(fraction & 7) as usize];
-        self.i += end + negative;
-        Ok(Some(if negative != 0 { -x } else { x }))
+        Ok(Some((if negative != 0 { -x } else { x }, i + end + negative)))
     }
 
     fn run(&mut self, sum: &mut u64) -> u32 {
@@ -125,16 +124,15 @@ impl Cursor<'_, '_> {
         }
     }
 
-    /// `true` or `false`; `None`, and nothing taken, for all else.
+    /// `true` or `false`, and the place behind it; `None` for all else.
     #[inline(always)]
-    pub fn boolean(&mut self) -> Read<Option<bool>> {
-        let word = self.word(self.i)?;
+    pub fn boolean(&self, i: u32) -> Read<Option<(bool, u32)>> {
+        let word = self.word(i)?;
         let yes = word as u32 == u32::from_le_bytes(*b"true");
         let no = word & 0xff_ffff_ffff == u64::from_le_bytes(*b"false\0\0\0");
         if !(yes | no) {
             return Ok(None);
         }
-        self.i += 5 - u32::from(yes);
-        Ok(Some(yes))
+        Ok(Some((yes, i + 5 - u32::from(yes))))
     }
 }

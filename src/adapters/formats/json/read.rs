@@ -3,33 +3,36 @@
 use super::cursor::Bad;
 use super::cursor::Cursor;
 use super::cursor::Read;
+use super::notes::Act;
 use super::plan::Goal;
 use super::plan::NONE;
 use super::plan::Node;
 
 impl Cursor<'_, '_> {
     /// The whole event of `len` bytes.
-    pub fn event(&mut self, len: u32) -> Read<()> {
-        self.space();
-        self.expect(b'{')?;
+    pub fn event<const NOTE: bool>(&mut self, len: u32) -> Read<()> {
         let plan = self.plan;
-        self.object(&plan.nodes[0], 1)?;
-        self.space();
+        self.entered.reset(plan.nodes.len());
+        self.i = self.space(0);
+        self.i = self.expect(self.i, b'{')?;
+        self.object::<NOTE>(&plan.nodes[0], 1)?;
+        self.i = self.space(self.i);
         if self.i != len {
             return Err(Bad::Syntax);
         }
+        self.note::<NOTE>(len, len, Act::End);
         Ok(())
     }
 
     /// The object or array at the cursor, whose inside `node` wants if it is the right one of both. An array that was
     /// read gives the number of its elements.
-    pub fn inside(&mut self, node: u32, depth: u32) -> Read<Option<u32>> {
+    pub fn inside<const NOTE: bool>(&mut self, node: u32, depth: u32) -> Read<Option<u32>> {
         let plan = self.plan;
         let node = plan.nodes.get(node as usize).filter(|_| node != NONE);
         let object = self.here() == b'{';
         let wanted = |node: &&Node| !if object { node.goals.is_empty() } else { node.items.is_empty() };
         let Some(node) = node.filter(wanted) else {
-            self.skip(depth)?;
+            self.i = self.skip::<NOTE>(self.i, depth)?;
             return Ok(None);
         };
         if depth == self.depth_max {
@@ -37,58 +40,83 @@ impl Cursor<'_, '_> {
         }
         self.i += 1;
         if object {
-            self.object(node, depth + 1)?;
+            self.object::<NOTE>(node, depth + 1)?;
             return Ok(None);
         }
-        self.array(node, depth + 1).map(Some)
+        self.array::<NOTE>(node, depth + 1).map(Some)
     }
 
     /// From behind the opening brace. Recursion ends with the plan, whose paths are no longer than the depth allows.
-    fn object(&mut self, node: &Node, depth: u32) -> Read<()> {
-        self.space();
-        if self.here() == b'}' {
-            self.i += 1;
+    fn object<const NOTE: bool>(&mut self, node: &Node, depth: u32) -> Read<()> {
+        let mut i = self.i;
+        let read = self.members::<NOTE>(node, depth, &mut i);
+        self.i = if read.is_ok() { i } else { i.max(self.i) };
+        read
+    }
+
+    #[inline(always)]
+    fn members<const NOTE: bool>(&mut self, node: &Node, depth: u32, i: &mut u32) -> Read<()> {
+        *i = self.space(*i);
+        if self.at(*i) == b'}' {
+            *i += 1;
             return Ok(());
         }
+        *i = self.expect(*i, b'"')?;
         loop {
-            let goal = self.key(node)?;
-            self.space();
-            self.expect(b':')?;
-            self.space();
-            match goal {
-                Some(goal) => self.goal(goal, depth)?,
-                None => self.skip(depth)?,
+            let (goal, behind) = self.key(node, *i)?;
+            *i = self.colon(behind)?;
+            *i = match goal {
+                Some(goal) => self.goal::<NOTE>(goal, *i, depth)?,
+                None => self.skip::<NOTE>(*i, depth)?,
+            };
+            // the next key, mostly right behind a comma
+            if self.load::<2>(*i)? == b",\"" {
+                *i += 2;
+                continue;
             }
-            self.space();
-            if self.here() != b',' {
-                return self.expect(b'}');
+            *i = self.space(*i);
+            if self.at(*i) != b',' {
+                *i = self.expect(*i, b'}')?;
+                return Ok(());
             }
-            self.i += 1;
-            self.space();
+            *i = self.space(*i + 1);
+            *i = self.expect(*i, b'"')?;
         }
     }
 
-    /// Takes a key and looks it up.
+    /// The place behind a colon and the white space around it.
     #[inline(always)]
-    fn key<'n>(&mut self, node: &'n Node) -> Read<Option<&'n Goal>> {
-        self.expect(b'"')?;
-        let found = self.text()?;
+    pub fn colon(&self, i: u32) -> Read<u32> {
+        let [colon, next] = *self.load::<2>(i)?;
+        if colon == b':' && next > b' ' { Ok(i + 1) } else { self.spaced_colon(i) }
+    }
+
+    #[inline(never)]
+    fn spaced_colon(&self, i: u32) -> Read<u32> {
+        let behind = self.expect(self.space(i), b':')?;
+        Ok(self.space(behind))
+    }
+
+    /// Looks up the key whose opening quote is before `start`; also the place behind it.
+    #[inline(always)]
+    fn key<'n>(&mut self, node: &'n Node, start: u32) -> Read<(Option<&'n Goal>, u32)> {
+        let found = self.text(start)?;
         let number = if found.escaped {
             self.unescape(found)?;
             node.keys.get(self.scratch)
         } else {
-            match self.packed(found)? {
+            match found.packed() {
                 Some(key) => node.keys.get_packed(key),
                 None => node.keys.get(self.content(found)),
             }
         };
-        Ok(node.goals.get(number as usize))
+        Ok((node.goals.get(number as usize), found.behind()))
     }
 
     /// From behind the opening bracket; the number of elements.
     #[inline(never)]
-    fn array(&mut self, node: &Node, depth: u32) -> Read<u32> {
-        self.space();
+    fn array<const NOTE: bool>(&mut self, node: &Node, depth: u32) -> Read<u32> {
+        self.i = self.space(self.i);
         if self.here() == b']' {
             self.i += 1;
             return Ok(0);
@@ -96,19 +124,18 @@ impl Cursor<'_, '_> {
         let mut wanted = node.items.iter().peekable();
         let mut len = 0;
         loop {
-            match wanted.next_if(|(at, _)| *at == len) {
-                Some((_, goal)) => self.goal(goal, depth)?,
-                None => self.skip(depth)?,
-            }
+            self.i = match wanted.next_if(|(at, _)| *at == len) {
+                Some((_, goal)) => self.goal::<NOTE>(goal, self.i, depth)?,
+                None => self.skip::<NOTE>(self.i, depth)?,
+            };
             len += 1;
-            self.space();
+            self.i = self.space(self.i);
             if self.here() != b',' {
                 break;
             }
-            self.i += 1;
-            self.space();
+            self.i = self.space(self.i + 1);
         }
-        self.expect(b']')?;
+        self.i = self.expect(self.i, b']')?;
         Ok(len)
     }
 }

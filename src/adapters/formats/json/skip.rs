@@ -3,78 +3,81 @@
 use super::cursor::Bad;
 use super::cursor::Cursor;
 use super::cursor::Read;
+use super::notes::Act;
 
 impl Cursor<'_, '_> {
-    /// Skips any value; `depth` is that of the object or array around it.
+    /// Skips any value at `i`, to the place behind it; `depth` is that of the object or array around it.
     ///
     /// Never recursive: what is open is kept as bits, one for an object, zero for an array. 128 bits are enough for the
     /// deepest nesting that can be configured.
-    pub fn skip(&mut self, depth: u32) -> Read<()> {
+    pub fn skip<const NOTE: bool>(&mut self, mut i: u32, depth: u32) -> Read<u32> {
         let (mut open, mut objects) = (depth, 0u128);
         loop {
-            if !self.skip_scalar()? {
-                let object = self.here() == b'{';
+            let end = self.skip_scalar(i)?;
+            if end != 0 {
+                self.note::<NOTE>(i, end, Act::Skip);
+                i = end;
+            } else {
+                let object = self.at(i) == b'{';
                 open += 1;
                 if open > self.depth_max {
+                    self.i = i;
                     return Err(Bad::Depth);
                 }
-                self.i += 1;
                 objects = objects << 1 | u128::from(object);
-                self.space();
-                if self.here() != if object { b'}' } else { b']' } {
+                i = self.space(i + 1);
+                if self.at(i) != if object { b'}' } else { b']' } {
                     if object {
-                        self.skip_key()?;
+                        i = self.skip_key(i)?;
                     }
                     continue;
                 }
-                self.i += 1;
+                i += 1;
                 open -= 1;
                 objects >>= 1;
             }
             loop {
                 if open == depth {
-                    return Ok(());
+                    return Ok(i);
                 }
-                self.space();
+                i = self.space(i);
                 let object = objects & 1 == 1;
-                let c = self.here();
-                if c == b',' {
-                    self.i += 1;
-                    self.space();
+                if self.at(i) == b',' {
+                    i = self.space(i + 1);
                     if object {
-                        self.skip_key()?;
+                        i = self.skip_key(i)?;
                     }
                     break;
                 }
-                self.expect(if object { b'}' } else { b']' })?;
+                self.i = i;
+                i = self.expect(i, if object { b'}' } else { b']' })?;
                 open -= 1;
                 objects >>= 1;
             }
         }
     }
 
-    /// False, and nothing taken, when an object or array is there.
+    /// The place behind a scalar; 0 when an object or array is there.
     #[inline(always)]
-    fn skip_scalar(&mut self) -> Read<bool> {
-        let c = self.here();
+    pub fn skip_scalar(&mut self, i: u32) -> Read<u32> {
+        let c = self.at(i);
         if c == b'"' {
-            self.i += 1;
-            self.text()?;
-            return Ok(true);
+            return Ok(self.text(i + 1)?.behind());
         }
-        if (c == b'-' || c.is_ascii_digit()) && self.short_number()?.is_some() {
-            return Ok(true);
+        if (c == b'-' || c.is_ascii_digit())
+            && let Some((_, end)) = self.short_number(i)?
+        {
+            return Ok(end);
         }
-        Ok(self.scalar()?.is_some())
+        self.i = i;
+        Ok(if self.scalar()?.is_some() { self.i } else { 0 })
     }
 
     #[inline(always)]
-    fn skip_key(&mut self) -> Read<()> {
-        self.expect(b'"')?;
-        self.text()?;
-        self.space();
-        self.expect(b':')?;
-        self.space();
-        Ok(())
+    fn skip_key(&mut self, i: u32) -> Read<u32> {
+        self.i = i;
+        let start = self.expect(i, b'"')?;
+        let end = self.text(start)?.behind();
+        self.colon(end)
     }
 }

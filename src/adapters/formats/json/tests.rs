@@ -13,7 +13,7 @@ use crate::domain::fields::TimeUnit;
 
 /// What a slot is to hold.
 #[derive(Clone, PartialEq, Debug)]
-enum Slot {
+pub(super) enum Slot {
     Absent,
     Wrong,
     /// Bits of the double.
@@ -22,25 +22,31 @@ enum Slot {
     Text(Vec<u8>),
 }
 
-struct Rig {
-    wants: Vec<Want>,
+pub(super) struct Rig {
+    pub(super) wants: Vec<Want>,
     reader: Json,
     fields: Fields,
     wrong: Marks,
 }
 
 impl Rig {
-    fn new(wants: Vec<Want>, depth_max: u32) -> Rig {
-        let reader = Json::new(&wants, depth_max).unwrap();
+    pub(super) fn new(wants: Vec<Want>, depth_max: u32) -> Rig {
+        let reader = Json::new(&wants, depth_max, true).unwrap();
         Rig { wants, reader, fields: Fields::default(), wrong: Marks::default() }
     }
 
-    fn of(fields: &[(&str, FieldKind)]) -> Rig {
+    /// The same without templates.
+    pub(super) fn plain(wants: Vec<Want>) -> Rig {
+        let reader = Json::new(&wants, 127, false).unwrap();
+        Rig { reader, ..Rig::new(wants, 127) }
+    }
+
+    pub(super) fn of(fields: &[(&str, FieldKind)]) -> Rig {
         Rig::new(fields.iter().map(|(path, kind)| want(path, Some(kind.clone()))).collect(), 127)
     }
 
     /// Reads an event; the slots, or the reason why not.
-    fn read(&mut self, event: &[u8]) -> Result<Vec<Slot>, Rejected> {
+    pub(super) fn read(&mut self, event: &[u8]) -> Result<Vec<Slot>, Rejected> {
         let batch = samples::batch([Some(event)]);
         let slots = self.wants.len();
         self.fields.reset(1, slots);
@@ -49,6 +55,24 @@ impl Rig {
         let base = batch.records[0].payload.start;
         self.reader.parse(event, base, Target { row: &mut row, wrong: &mut self.wrong })?;
         Ok((0..slots).map(|slot| self.slot(&batch, slot)).collect())
+    }
+
+    fn templates(&self) -> &Templates {
+        self.reader.templates.as_ref().expect("the rig has templates")
+    }
+
+    /// Events that were read by a template.
+    pub(super) fn hits(&self) -> usize {
+        self.templates().hits
+    }
+
+    /// Events that were learnt, or tried to be.
+    pub(super) fn learnt(&self) -> usize {
+        self.templates().learnt
+    }
+
+    pub(super) fn steps(&self) -> usize {
+        self.templates().steps()
     }
 
     fn slot(&self, batch: &Batch, slot: usize) -> Slot {
@@ -75,7 +99,7 @@ fn want(text: &str, kind: Option<FieldKind>) -> Want {
 }
 
 /// The same fields by way of `serde_json`'s `Value`.
-fn reference(event: &[u8], wants: &[Want]) -> Option<Vec<Slot>> {
+pub(super) fn reference(event: &[u8], wants: &[Want]) -> Option<Vec<Slot>> {
     let event: Value = serde_json::from_str(std::str::from_utf8(event).ok()?).ok()?;
     event.is_object().then(|| wants.iter().map(|want| expected(&event, want)).collect())
 }
@@ -122,7 +146,7 @@ fn time(value: &Value, unit: TimeUnit) -> Option<i64> {
 }
 
 /// Fields of all kinds; some paths are wanted twice, some lie inside others.
-fn many_wants() -> Vec<Want> {
+pub(super) fn many_wants() -> Vec<Want> {
     let category = |list: &[&str]| FieldKind::Category(list.iter().map(|s| s.to_string()).collect());
     let mut wants: Vec<Want> = samples::fraud_fields().into_iter().map(|(p, k)| want(p, Some(k))).collect();
     for (path, kind) in [
@@ -222,7 +246,7 @@ const TOKENS: [&[u8]; 62] = [
 ];
 
 /// An event that is whole, with arrays, wide objects and escapes in some.
-fn whole(rng: &mut Rng, number: usize) -> Vec<u8> {
+pub(super) fn whole(rng: &mut Rng, number: usize) -> Vec<u8> {
     let mut text = samples::payment(rng, number);
     text.pop();
     if rng.below(2) == 0 {
@@ -248,12 +272,18 @@ fn places(event: &[u8], wanted: impl Fn(u8) -> bool) -> Vec<usize> {
 }
 
 /// Spoils an event in one place, or moves a part of it.
-fn spoil(rng: &mut Rng, event: &mut Vec<u8>) {
+pub(super) fn spoil(rng: &mut Rng, event: &mut Vec<u8>) {
+    let way = rng.below(10);
+    spoil_in(rng, event, way);
+}
+
+/// The last two of the ten ways change a value, mostly.
+pub(super) fn spoil_in(rng: &mut Rng, event: &mut Vec<u8>, way: usize) {
     if event.is_empty() {
         return;
     }
     let a = rng.below(event.len());
-    match rng.below(10) {
+    match way {
         0 => event[a] = rng.below(256) as u8,
         1 => event[a] ^= 1 << rng.below(8),
         2 => drop(event.remove(a)),
@@ -513,7 +543,7 @@ fn depth_is_limited_wherever_it_is() {
     assert_eq!(rig.read(deep.as_bytes()).unwrap()[0], Slot::Number(7f64.to_bits()));
     let beyond = format!("{{\"a\":{}[]{}}}", "{\"b\":".repeat(9), "}".repeat(9));
     assert_eq!(rig.reason(beyond.as_bytes()), "too_deep");
-    assert!(Json::new(&wants, 9).is_err());
+    assert!(Json::new(&wants, 9, true).is_err());
 }
 
 #[test]
@@ -539,8 +569,9 @@ fn every_prefix_and_every_byte_is_survived() {
 
 #[test]
 fn bad_wishes_are_named() {
-    let wish =
-        |path: Vec<Step>, kind| Json::new(&[Want { path, kind }], 64).err().map(|e| e.to_string()).unwrap_or_default();
+    let wish = |path: Vec<Step>, kind| {
+        Json::new(&[Want { path, kind }], 64, true).err().map(|e| e.to_string()).unwrap_or_default()
+    };
     assert_eq!(wish(vec![Step::Index(0)], None), "field `[0]`: the path must begin with a key: an event is an object");
     let twice = FieldKind::Category(vec!["a".into(), "a".into()]);
     assert_eq!(wish(vec![Step::Key("x".into())], Some(twice)), "field `x`: the category `a` is listed twice");

@@ -4,64 +4,75 @@ use super::super::table::Packed;
 use super::cursor::Bad;
 use super::cursor::Cursor;
 use super::cursor::Read;
+use super::marked::marked;
 
 /// Content of a text in the event: from `start` up to `end`, without the quotes.
 #[derive(Clone, Copy, Debug)]
-pub struct Found {
+pub struct Found<'a> {
     pub start: u32,
     pub end: u32,
     pub escaped: bool,
+    /// The 16 bytes from `start` on.
+    head: &'a [u8; 16],
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
+/// The first so many bytes of two words.
+static HEADS: [Packed; 17] = {
+    let (mut masks, mut len) = ([(0, 0); 17], 1);
+    while len <= 16 {
+        let mask = u128::MAX >> (128 - 8 * len);
+        masks[len] = (mask as u64, (mask >> 64) as u64);
+        len += 1;
+    }
+    masks
+};
 
-/// High bit of each byte that is a quote, a backslash or a control byte. Bits above the lowest one may be wrong.
-#[inline(always)]
-fn special(word: u64) -> u64 {
-    let (quote, slash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
-    let hit = (quote.wrapping_sub(ONES) & !quote)
-        | (slash.wrapping_sub(ONES) & !slash)
-        | (word.wrapping_sub(ONES * 0x20) & !word);
-    hit & (ONES << 7)
-}
-
-impl Cursor<'_, '_> {
-    /// From behind the opening quote to behind the closing one.
+impl Found<'_> {
+    /// The place behind the closing quote.
     #[inline(always)]
-    pub fn text(&mut self) -> Read<Found> {
-        let start = self.i;
-        let both = u128::from_le_bytes(self.load::<16>(start)?);
-        let (first, second) = (both as u64, (both >> 64) as u64);
-        self.seen |= first | second;
-        let (near, far) = (special(first), special(second));
-        // lengths differ from text to text: a choice is cheaper than a branch. Without any hit this is byte 16, which is
-        // as good as any other to look at.
-        let far = 8 + (far.trailing_zeros() >> 3);
-        let end = start + if near != 0 { near.trailing_zeros() >> 3 } else { far };
-        if self.at(end) == b'"' {
-            self.i = end + 1;
-            return Ok(Found { start, end, escaped: false });
+    pub fn behind(&self) -> u32 {
+        self.end + 1
+    }
+
+    /// A text without escapes as two words; `None` when it is empty or longer than 16 bytes.
+    #[inline(always)]
+    pub fn packed(&self) -> Option<Packed> {
+        let len = (self.end - self.start) as usize;
+        let mask = HEADS.get(len).filter(|_| len > 0)?;
+        let head = u128::from_le_bytes(*self.head);
+        Some((head as u64 & mask.0, (head >> 64) as u64 & mask.1))
+    }
+}
+
+impl<'a> Cursor<'a, '_> {
+    /// The text whose opening quote is before `start`.
+    #[inline(always)]
+    pub fn text(&mut self, start: u32) -> Read<Found<'a>> {
+        let head = self.load::<16>(start)?;
+        let marked = marked(head);
+        self.not_ascii |= marked.not_ascii;
+        let first = marked.special & marked.special.wrapping_neg();
+        if marked.quotes & first != 0 {
+            let end = start + first.trailing_zeros();
+            return Ok(Found { start, end, escaped: false, head });
         }
-        self.long_text(start)
+        self.long_text(start, head)
     }
 
     #[inline(never)]
-    fn long_text(&mut self, start: u32) -> Read<Found> {
+    fn long_text(&mut self, start: u32, head: &'a [u8; 16]) -> Read<Found<'a>> {
         let mut escaped = false;
+        self.i = start;
         loop {
-            let word = self.word(self.i)?;
-            self.seen |= word;
-            let hit = special(word);
-            if hit == 0 {
-                self.i += 8;
+            let marked = marked(self.load::<16>(self.i)?);
+            self.not_ascii |= marked.not_ascii;
+            if marked.special == 0 {
+                self.i += 16;
                 continue;
             }
-            self.i += hit.trailing_zeros() >> 3;
+            self.i += marked.special.trailing_zeros();
             match self.here() {
-                b'"' => {
-                    self.i += 1;
-                    return Ok(Found { start, end: self.i - 1, escaped });
-                }
+                b'"' => return Ok(Found { start, end: self.i, escaped, head }),
                 b'\\' => {
                     escaped = true;
                     self.escape()?;
@@ -93,7 +104,7 @@ impl Cursor<'_, '_> {
                 let high = self.hex()?;
                 let mut code = high;
                 if (0xD800..0xDC00).contains(&high) {
-                    if self.load::<2>(self.i)? != *b"\\u" {
+                    if self.load::<2>(self.i)? != b"\\u" {
                         return Err(Bad::Syntax);
                     }
                     self.i += 2;
@@ -111,7 +122,7 @@ impl Cursor<'_, '_> {
 
     /// Writes what a text with escapes means into the scratch buffer.
     #[cold]
-    pub fn unescape(&mut self, found: Found) -> Read<()> {
+    pub fn unescape(&mut self, found: Found<'_>) -> Read<()> {
         let keep = self.i;
         self.scratch.clear();
         self.i = found.start;
@@ -132,19 +143,8 @@ impl Cursor<'_, '_> {
         Ok(())
     }
 
-    /// A text without escapes as two words; `None` when it is empty or longer than 16 bytes.
     #[inline(always)]
-    pub fn packed(&self, found: Found) -> Read<Option<Packed>> {
-        let (first, len) = (self.word(found.start)?, found.end - found.start);
-        Ok(match len {
-            1..=8 => Some((first & (u64::MAX >> (64 - 8 * len)), 0)),
-            9..=16 => Some((first, self.word(found.start + 8)? & (u64::MAX >> (128 - 8 * len)))),
-            _ => None,
-        })
-    }
-
-    #[inline(always)]
-    pub fn content(&self, found: Found) -> &[u8] {
+    pub fn content(&self, found: Found<'_>) -> &'a [u8] {
         &self.bytes[found.start as usize..found.end as usize]
     }
 }

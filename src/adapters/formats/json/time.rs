@@ -17,11 +17,11 @@ pub struct Day {
 
 impl Cursor<'_, '_> {
     /// `"YYYY-MM-DDTHH:MM:SS[.f]Z"` on the day of the time before, with up to six digits of fraction.
-    /// `None`, and nothing taken, for all else.
+    /// Also the place behind it; `None` for all else.
     #[inline(always)]
-    pub fn short_time(&mut self) -> Read<Option<i64>> {
-        let start = self.i + 1;
-        if self.here() != b'"' || (self.word(start)?, self.word(start + 3)?) != self.day.words {
+    pub fn short_time(&self, i: u32) -> Read<Option<(i64, u32)>> {
+        let start = i + 1;
+        if self.at(i) != b'"' || (self.word(start)?, self.word(start + 3)?) != self.day.words {
             return Ok(None);
         }
         let word = self.word(start + 11)? ^ u64::from_le_bytes(*b"00:00:00");
@@ -48,14 +48,14 @@ impl Cursor<'_, '_> {
         if self.at(end) != b'Z' || self.at(end + 1) != b'"' {
             return Ok(None);
         }
-        self.i = end + 2;
-        Ok(Some(self.day.micros + ((hour * 60 + minute) * 60 + second) * 1_000_000 + fraction))
+        let micros = self.day.micros + ((hour * 60 + minute) * 60 + second) * 1_000_000 + fraction;
+        Ok(Some((micros, end + 2)))
     }
 
     /// Keeps the day of a text that is a time, for the next one.
-    pub fn remember_day(&mut self, found: Found) -> Read<()> {
+    pub fn remember_day(&mut self, found: Found<'_>) -> Read<()> {
         let mut midnight = *b"____-__-__T00:00:00Z";
-        midnight[..11].copy_from_slice(&self.load::<11>(found.start)?);
+        midnight[..11].copy_from_slice(self.load::<11>(found.start)?);
         if found.end - found.start >= 20
             && midnight[10] == b'T'
             && let Some(micros) = rfc3339::micros(&midnight)
