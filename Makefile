@@ -10,11 +10,14 @@ DEMO ?=
 # Models for `make bench-models`: letters of onnx/bench/models.py.
 BENCH_MODELS ?= abcdefgh
 
+# Arguments for the benchmark, such as `make bench BENCH="--records 500000 --rounds 3"`; `BENCH=--help` lists them.
+BENCH ?=
+
 # Length and seed of a round of chaos or fuzzing, such as `make chaos SECONDS=600 SEED=7`.
 SECONDS ?= 600
 SEED ?= 1
 
-.PHONY: help setup demo test chaos mutants simulation fuzz faults bench-models
+.PHONY: help setup demo test chaos mutants simulation fuzz faults bench bench-models
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -53,6 +56,10 @@ faults: ## slow faults: outages of a minute under load, a full disk, rebalance s
 	@scripts/setup.sh demo test
 	@scripts/kafka-jars.sh >/dev/null
 	cargo test --workspace --features mutants,onnxruntime --test faults -- --ignored --nocapture
+
+bench: ## Tidemill beside its peers on real Kafka and Postgres (docs/benchmarks.md; BENCH="--records 500000 --rounds 3" is short)
+	@scripts/setup.sh demo test
+	@scripts/bench.sh $(BENCH)
 
 bench-models: ## every kind of model against onnxruntime, interleaved in one process (a release build; 20 minutes)
 	@scripts/setup.sh test

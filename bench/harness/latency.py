@@ -1,0 +1,176 @@
+"""How long a record takes at a fixed rate: from the broker's append to the row's commit record, and to a reader's eyes."""
+
+import multiprocessing
+import threading
+import time
+
+import numpy as np
+import orjson
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from . import contenders, cpu, events, process
+
+WARM_UP = 10  # seconds; JVM peers need them
+BURST = 0.002
+READ_EVERY = 0.005
+SETTINGS = {"linger.ms": 1, "compression.type": "lz4", "queue.buffering.max.messages": 1_000_000, "log_level": 2}
+
+
+def produce(bootstrap, topic, rate, seconds):
+    """Sends at an even rate in bursts of 2 ms; runs in a process of its own."""
+    payments = [(k, orjson.dumps(e)) for _, k, e in events.payments(0, 1, 20_000, 5)]
+    producer = Producer({"bootstrap.servers": bootstrap, **SETTINGS})
+    began, n = time.time(), 0
+    while (passed := time.time() - began) < seconds:
+        due = int(passed * rate)
+        while n < due:
+            k, value = payments[n % len(payments)]
+            events.send(producer, topic, k, value)
+            n += 1
+        producer.poll(0)
+        time.sleep(BURST)
+    producer.flush(60)
+
+
+class Reader(threading.Thread):
+    """Polls for new rows as an application would, and notes when it saw which offset of each partition.
+
+    Looks only at the table's last pages. The largest offset of a partition says all: with these contenders its rows
+    become visible in their order.
+    """
+
+    def __init__(self, server, database):
+        super().__init__(daemon=True)
+        self.con = server.connect(database)
+        self.pid = self.con.execute("SELECT pg_backend_pid()").fetchone()[0]
+        self.ended, self.seen = threading.Event(), {}
+
+    def run(self):
+        ends = [0] * 30  # the table's end at the latest polls: pages before were filled 150 ms ago
+        while not self.ended.wait(READ_EVERY):
+            ends = ends[1:] + [self.con.execute("SELECT pg_relation_size('scored') / 8192").fetchone()[0]]
+            first = max(ends[0] - 1, 0)
+            found = self.con.execute(
+                f"SELECT partition, max(kafka_offset) FROM scored WHERE ctid >= '({first},0)' GROUP BY 1"
+            ).fetchall()
+            now = time.time()
+            for partition, offset in found:
+                seen = self.seen.setdefault(partition, [])
+                if not seen or offset > seen[-1][0]:
+                    seen.append((offset, now))
+
+    def end(self):
+        self.ended.set()
+        self.join()
+        self.con.close()
+
+
+def appended(bootstrap, topic, partitions):
+    """{partition: the broker's time of each offset, in seconds}."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench-reads", "fetch.queue.backoff.ms": 10, "log_level": 2})
+    times = {}
+    for p in range(partitions):
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)
+        times[p] = np.full(end, np.nan)
+    consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
+    left = sum(len(t) for t in times.values())
+    while left:
+        messages = consumer.consume(10_000, 10)
+        if not messages:
+            raise SystemExit(f"bench: {left} records of {topic} cannot be read")
+        for m in messages:
+            times[m.partition()][m.offset()] = m.timestamp()[1] / 1000
+        left -= len(messages)
+    consumer.close()
+    return times
+
+
+def quantiles(delays):
+    if not len(delays):
+        return None
+    values = np.quantile(np.array(delays) * 1000, [0.5, 0.99, 0.999, 1.0])
+    return dict(zip(("p50", "p99", "p999", "max"), (round(float(v), 1) for v in values)))
+
+
+def committed(con, times, begin, end):
+    """Delays of the rows whose record was appended between `begin` and `end`."""
+    found = con.execute(
+        "SELECT partition, kafka_offset, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 FROM scored"
+    ).fetchall()
+    rows = np.array(found, dtype=np.float64)
+    at = np.array([times[int(p)][int(o)] for p, o in rows[:, :2]])
+    return (rows[:, 2] - at)[(at >= begin) & (at < end)]
+
+
+def seen(reader, times, begin, end):
+    delays = []
+    for partition, marks in reader.seen.items():
+        offsets, when = np.array(marks).T
+        at = times[partition]
+        wanted = np.nonzero((at >= begin) & (at < end))[0]
+        index = np.searchsorted(offsets, wanted)
+        there = index < len(offsets)
+        delays.extend(when[index[there]] - at[wanted[there]])
+    return delays
+
+
+def run(bench, name, rate, seconds, partitions):
+    contender = contenders.ALL[name]
+    bench.runs += 1
+    group = topic = f"latency-{bench.runs}"
+    bench.kafka.create(topic, partitions, message_timestamp_type="LogAppendTime")
+    database = bench.postgres.new_database()
+    place = contenders.Place(bench.kafka.bootstrap, topic, group, bench.postgres.url(database))
+    contender.prepare(bench.tools, place)
+    log = bench.folder / f"{group}.log"
+    child = process.start(contender.command(bench.tools, place), log, env=contenders.environment(contender))
+    reader = Reader(bench.postgres, database)
+    source = multiprocessing.get_context("spawn").Process(
+        target=produce, args=(bench.kafka.bootstrap, topic, rate, WARM_UP + seconds), daemon=True
+    )
+    try:
+        source.start()
+        reader.start()
+        begin, end, used = measure(bench, child, reader, source, database, seconds)
+        if child.poll() is not None:
+            raise SystemExit(f"bench: {name} ended with {child.returncode}:\n{process.tail(log)}")
+    finally:
+        reader.end()
+        process.stop(child, patience=10)
+        source.kill()
+    times = appended(bench.kafka.bootstrap, topic, partitions)
+    with bench.postgres.connect(database) as con:
+        delays = committed(con, times, begin, end)
+    by_reader = seen(reader, times, begin, end)
+    bench.postgres.drop(database)
+    bench.kafka.delete(topic)
+    sent = sum(int(((t >= begin) & (t < end)).sum()) for t in times.values())
+    return {
+        "contender": name,
+        "rate": rate,
+        "sent": sent,
+        "rows": len(delays),
+        "commit_ms": quantiles(delays),
+        "seen_ms": quantiles(by_reader),
+        "cpu": " / ".join(f"{used[n] / max(sent, 1) * 1e6:.2f}" for n in ("contender", "postgres")),
+    }
+
+
+def measure(bench, child, reader, source, database, seconds):
+    """Lets the rate run; returns the window and what it cost."""
+    with bench.postgres.connect(database) as con:
+        while con.execute("SELECT pg_relation_size('scored')").fetchone()[0] == 0 and child.poll() is None and source.is_alive():
+            time.sleep(0.05)
+        ours = {reader.pid} | {c.execute("SELECT pg_backend_pid()").fetchone()[0] for c in (con, bench.postgres.admin)}
+        sampler = cpu.Sampler({
+            "contender": lambda: cpu.own_seconds(child.pid),
+            "postgres": lambda: cpu.tree_seconds(bench.postgres.child.pid, ours),
+        })
+        time.sleep(WARM_UP - 1)
+        begin = time.time()
+        sampler.start()
+        source.join(seconds * 2 + 60)
+        end = time.time() - 1.0  # the last records are still under way, and the producer's last flush is no even rate
+        sampler.end()
+        time.sleep(3)
+        return begin, end, sampler.between(begin, end)
