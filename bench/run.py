@@ -11,7 +11,9 @@ import sys
 import tempfile
 import time
 
-from harness import check, contenders, events, kafka, latency, machine, postgres, report, rounds
+from harness import check, connect, contenders, events, kafka, latency, machine, postgres, report, rounds, series, stages
+
+contenders.ALL.update(connect.CONTENDERS)
 
 
 def numbers(text):
@@ -27,6 +29,15 @@ def arguments():
     p.add_argument("--latency", type=numbers, default=[20_000, 50_000], help="fixed rates, records/s; empty leaves them out")
     p.add_argument("--latency-only", default="tidemill,a", help="who takes part in the latency run")
     p.add_argument("--seconds", type=int, default=20, help="measured time of a fixed rate, after 10 s of warming up")
+    p.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="KEY=V,V",
+        help="Tidemill alone with partitions, stored (rows), or any key of its configuration varied",
+    )
+    p.add_argument("--vary-records", type=int, default=1_000_000, help="backlog of such a run")
+    p.add_argument("--vary-rounds", type=int, default=3, help="rounds of such runs")
     p.add_argument("--data", type=pathlib.Path, default="/var/tmp", help="where the services keep their data: a real disk")
     p.add_argument("--out", type=pathlib.Path, help="results without suffix; bench/results/DATE when left out")
     for name in ("tidemill", "java", "jars", "python"):
@@ -46,15 +57,22 @@ def backlog(bench, given, result):
     names = [n for n in given.only.split(",") if n]
     say(f"{given.records:,} records into a topic of {given.partitions} partitions")
     result["backlog"], samples = events.fill(bench.kafka, "payments", given.records, given.partitions)
-    bench.expected = check.Expected(samples, contenders.MODELS)
+    bench.expected["payments"] = check.Expected(samples, contenders.MODELS)
     say(f"  {result['backlog']['seconds']} s")
     result["rounds"] = {n: [] for n in names}
     for i in range(given.rounds):
         # Another one begins each time, so that nobody always follows the same neighbour.
         turn = i % len(names)
         for name in names[turn:] + names[:turn]:
-            done = rounds.run(bench, contenders.ALL[name], "payments", given.records)
+            try:
+                done = rounds.run(bench, contenders.ALL[name], "payments", given.records)
+            except rounds.Failed as e:
+                say(f"  round {i + 1} failed: {e}")
+                result["failures"].append(str(e))
+                done = None
             result["rounds"][name].append(done)
+            if not done:
+                continue
             w = done["warm"] or done["all"]
             say(
                 f"  round {i + 1} {contenders.ALL[name].name}: {w['rate']:,}/s, CPU {w['cpu_us']['contender']:.2f} + Postgres "
@@ -86,17 +104,23 @@ def main():
         server = postgres.Postgres(folder)
         started.append(server)
         say("Postgres runs; measuring how long a flush takes")
-        result = {"facts": machine.facts(server, tools, folder), "rounds": {}, "latency": [], "series": []}
+        result = {"facts": machine.facts(server, tools, folder), "rounds": {}, "failures": [], "latency": [], "series": []}
         broker = kafka.Kafka(folder, given.jars)
         started.append(broker)
         result["services"] = {"Postgres": server.settings, "Kafka": {"java": " ".join(kafka.JAVA)} | kafka.SETTINGS}
-        bench = rounds.Bench(broker, server, tools, None, folder)
+        bench = rounds.Bench(broker, server, tools, {}, folder)
         if given.rounds:
             backlog(bench, given, result)
+            if any(n.startswith("tidemill") for n in result["rounds"]):
+                consume = stages.consume_alone(bench, "payments", given.records)
+                result["alone"] = {"consume": consume, "models": stages.alone(tools)}
         for rate in given.latency:
             for name in [n for n in given.latency_only.split(",") if n]:
                 result["latency"].append(latency.run(bench, name, rate, given.seconds, given.partitions))
                 say(f"  {name} at {rate:,}/s: {result['latency'][-1]['commit_ms']}")
+        for text in given.vary:
+            key, _, values = text.partition("=")
+            result["series"].append(series.run(bench, key, values.split(","), given.vary_records, given.vary_rounds, say))
         save(result, given)
     finally:
         for service in reversed(started):

@@ -18,11 +18,13 @@ if ! cmp -s "$requirements" "$home/python/requirements.txt"; then
 fi
 
 # The sources' digest is the key: Maven alone needs seconds to find that nothing changed.
-digest=$(find bench/peers/java -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+digest=$(find bench/peers/java bench/peers/connect/pom.xml -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
 if [ "$(cat "$home/java/digest" 2>/dev/null)" != "$digest" ]; then
     echo "bench: building the Java peers"
     rm -rf "$home/java"
     mvn -q -B -Dstyle.color=never -f bench/peers/java/pom.xml -Dbuild.root="$home/java" package
+    mvn -q -B -Dstyle.color=never -f bench/peers/connect/pom.xml dependency:copy-dependencies \
+        -DoutputDirectory="$home/java/connect" -DincludeScope=runtime
     echo "$digest" >"$home/java/digest"
 fi
 

@@ -1,4 +1,7 @@
-"""Judges what a run left in the table: complete, nothing twice, and the right values in a sample."""
+"""Judges what a run left in the table: complete, nothing twice, and the right values in a sample.
+
+Rows with a negative partition were there before.
+"""
 
 import datetime
 import math
@@ -58,16 +61,16 @@ class Expected:
 def counts(con):
     """(rows, distinct places) of the table."""
     con.execute("SET work_mem = '512MB'")
-    rows = con.execute("SELECT count(*) FROM scored").fetchone()[0]
-    distinct = con.execute("SELECT count(*) FROM (SELECT DISTINCT partition, kafka_offset FROM scored) x").fetchone()[0]
-    return rows, distinct
+    rows = con.execute("SELECT count(*) FROM scored WHERE partition >= 0").fetchone()[0]
+    places = "SELECT DISTINCT partition, kafka_offset FROM scored WHERE partition >= 0"
+    return rows, con.execute(f"SELECT count(*) FROM ({places}) x").fetchone()[0]
 
 
 def curve(con):
     """[(when they became visible, rows up to then)]: commit times of the transactions that wrote."""
     commits = con.execute(
         "SELECT extract(epoch FROM at)::float8, sum(n)::bigint FROM (SELECT pg_xact_commit_timestamp(xmin) AS at, count(*) AS n "
-        "FROM scored GROUP BY xmin) x GROUP BY 1 ORDER BY 1"
+        "FROM scored WHERE partition >= 0 GROUP BY xmin) x GROUP BY 1 ORDER BY 1"
     ).fetchall()
     total, points = 0, []
     for at, n in commits:

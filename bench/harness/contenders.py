@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import subprocess
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -55,9 +56,13 @@ class Contender:
     def environment(self):
         return {}
 
+    def memory_plan(self, log):
+        """What it said at start that it would take at most, in MB; nobody but Tidemill says so."""
+
 
 class Tidemill(Contender):
     sets = ()
+    extra = ""  # more of the configuration
 
     def configuration(self, place):
         model = f'[model]\nbundle = "{ROOT}/models/fraud/{self.model}"\n' if self.model else ""
@@ -69,7 +74,7 @@ topics = ["{place.topic}"]
 group = "{place.group}"
 [event]
 format = "json"
-{model}[postgres]
+{model}{self.extra}[postgres]
 url = "{place.url}"
 [table]
 name = "public.scored"
@@ -112,6 +117,10 @@ listen = "127.0.0.1:0"
 
     def settings(self):
         return " ".join(self.sets) or "defaults"
+
+    def memory_plan(self, log):
+        found = re.search(r"memory at most (\d+)MiB", log.read_text())
+        return round(int(found[1]) * 1.048576, 1) if found else None
 
 
 class Java(Contender):

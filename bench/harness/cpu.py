@@ -1,6 +1,7 @@
 """CPU time and memory of processes, as the kernel counts them, sampled with the time."""
 
 import bisect
+import glob
 import os
 import threading
 import time
@@ -41,6 +42,22 @@ def tree_seconds(pid, leave_out=()):
     return total + sum(own_seconds(c) or 0 for c in children(pid) if c not in leave_out)
 
 
+def threads(pid):
+    """Seconds of the threads that run now, by name, numbers of a pool left out."""
+    found = {}
+    for task in glob.glob(f"/proc/{pid}/task/*"):
+        try:
+            with open(f"{task}/comm") as f:
+                name = f.read().strip()
+            with open(f"{task}/schedstat") as f:
+                nanos = int(f.read().split()[0])
+        except OSError:
+            continue
+        name = name.rstrip("0123456789")
+        found[name] = round(found.get(name, 0.0) + nanos / 1e9, 4)
+    return found
+
+
 def machine_seconds():
     """Busy time of all processors, what the host took away included."""
     with open("/proc/stat") as f:
@@ -48,17 +65,10 @@ def machine_seconds():
     return (user + nice + system + irq + softirq + steal) / TICK
 
 
-def memory(pid):
-    """(peak, now) of resident memory in bytes."""
-    found = {}
-    try:
-        with open(f"/proc/{pid}/status") as f:
-            for line in f:
-                if line.startswith(("VmHWM:", "VmRSS:")):
-                    found[line[:5]] = int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return found.get("VmHWM", 0), found.get("VmRSS", 0)
+def peak_memory(pid):
+    """The largest resident size that there was, in bytes."""
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM:"))
 
 
 class Sampler(threading.Thread):
@@ -83,6 +93,8 @@ class Sampler(threading.Thread):
             self.take()
 
     def end(self):
+        if self.ended.is_set():
+            return
         self.ended.set()
         self.join()
         self.take()

@@ -17,11 +17,11 @@ def show(s, digits=2):
     return f"**{s['median']:,.{digits}f}** ({s['min']:,.{digits}f}–{s['max']:,.{digits}f})"
 
 
-def pick(run, window, *path):
-    found = run.get(window) if run else None
+def pick(run, *path):
+    """A figure of a run, or nothing when the run failed or was too short for it."""
     for key in path:
-        found = found.get(key) if found else None
-    return found
+        run = run.get(key) if run else None
+    return run
 
 
 def rate(run, window="warm"):

@@ -162,10 +162,12 @@ def measure(bench, child, reader, source, database, seconds):
         while con.execute("SELECT pg_relation_size('scored')").fetchone()[0] == 0 and child.poll() is None and source.is_alive():
             time.sleep(0.05)
         ours = {reader.pid} | {c.execute("SELECT pg_backend_pid()").fetchone()[0] for c in (con, bench.postgres.admin)}
-        sampler = cpu.Sampler({
-            "contender": lambda: cpu.own_seconds(child.pid),
-            "postgres": lambda: cpu.tree_seconds(bench.postgres.child.pid, ours),
-        })
+        sampler = cpu.Sampler(
+            {
+                "contender": lambda: cpu.own_seconds(child.pid),
+                "postgres": lambda: cpu.tree_seconds(bench.postgres.child.pid, ours),
+            }
+        )
         time.sleep(WARM_UP - 1)
         begin = time.time()
         sampler.start()

@@ -62,7 +62,9 @@ def python_versions():
 def facts(server, tools, data):
     name, avx512 = processor()
     rust = tomllib.loads((contenders.ROOT / "Cargo.toml").read_text())["package"]
-    broker = re.search(r"kafka_2.13</artifactId>\s*<version>([^<]+)", (contenders.ROOT / "tests/support/kafka/pom.xml").read_text())
+    broker = re.search(
+        r"kafka_2.13</artifactId>\s*<version>([^<]+)", (contenders.ROOT / "tests/support/kafka/pom.xml").read_text()
+    )
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),

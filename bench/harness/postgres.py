@@ -82,8 +82,10 @@ class Postgres:
     def url(self, database):
         return f"postgres://postgres@127.0.0.1:{self.port}/{database}"
 
-    def connect(self, database, **more):
-        return psycopg.connect(self.url(database), autocommit=True, application_name="bench", **more)
+    def connect(self, database):
+        # Workers would be counted as the server's.
+        alone = "-c max_parallel_workers_per_gather=0"
+        return psycopg.connect(self.url(database), autocommit=True, application_name="bench", options=alone)
 
     def answers(self):
         try:
@@ -92,11 +94,11 @@ class Postgres:
         except psycopg.OperationalError:
             return False
 
-    def new_database(self):
-        """A database with the empty table `scored`, after a checkpoint."""
+    def new_database(self, template="fresh"):
+        """A database with the table `scored`, empty unless the template says otherwise, after a checkpoint."""
         self.runs += 1
         name = f"run{self.runs}"
-        self.admin.execute(f"CREATE DATABASE {name} TEMPLATE fresh STRATEGY file_copy")
+        self.admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         self.admin.execute("CHECKPOINT")
         return name
 

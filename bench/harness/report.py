@@ -1,6 +1,6 @@
 """Results as Markdown."""
 
-from . import contenders, figures as f, targets
+from . import contenders, figures as f, series, stages, targets
 
 
 def table(head, rows):
@@ -30,21 +30,23 @@ def backlog(result):
         def cell(digits, *path):
             return f.show(f.spread([f.pick(r, *path) for r in runs]), digits)
 
-        rows.append([
-            contenders.ALL[name].name,
-            cell(0, "warm", "rate"),
-            cell(0, "all", "rate"),
-            cell(2, "warm", "cpu_us", "contender"),
-            cell(2, "all", "cpu_us", "contender"),
-            cell(2, "warm", "cpu_us", "postgres"),
-            cell(2, "warm", "cpu_us", "kafka"),
-            cell(0, "peak_rss_mb"),
-            cell(1, "started_to_first_row_s"),
-        ])
-    others = f.spread([f.pick(r, "all", "others_share") for runs in rounds.values() for r in runs])
-    wrong = [f"{n} ({r['complaint'] or r['rows']})" for n, runs in rounds.items() for r in runs if r["complaint"] or not r["complete"]]
-    worst = max(r["score_off"] for runs in rounds.values() for r in runs)
-    checked = sum(r["sampled"] for runs in rounds.values() for r in runs)
+        rows.append(
+            [
+                contenders.ALL[name].name,
+                cell(0, "warm", "rate"),
+                cell(0, "all", "rate"),
+                cell(2, "warm", "cpu_us", "contender"),
+                cell(2, "all", "cpu_us", "contender"),
+                cell(2, "warm", "cpu_us", "postgres"),
+                cell(2, "warm", "cpu_us", "kafka"),
+                cell(0, "peak_rss_mb"),
+                cell(1, "started_to_first_row_s"),
+            ]
+        )
+    done = [r for runs in rounds.values() for r in runs if r]
+    others = f.spread([f.pick(r, "all", "others_share") for r in done])
+    wrong = [r["complaint"] for r in done if r["complaint"]] + result["failures"]
+    worst, checked = max((r["score_off"] for r in done), default=0.0), sum(r["sampled"] for r in done)
     text = [
         "### Backlog",
         "",
@@ -58,7 +60,7 @@ def backlog(result):
     if others:
         text += [f"What else ran on the machine meanwhile took {others['median']:.1%} of it (up to {others['max']:.1%}).", ""]
     if wrong:
-        return text + ["**Wrong runs: " + "; ".join(wrong) + ".**", ""]
+        return text + ["**Wrong runs:** " + "; ".join(w.partition("\n")[0] for w in wrong) + ".", ""]
     return text + [
         "Every run left every row once (slow peers: as many as they were given); "
         f"{checked:,} sampled rows had the expected values, scores at most {worst:.1e} from onnxruntime's.",
@@ -66,10 +68,32 @@ def backlog(result):
     ]
 
 
-def target_lines(lines):
-    rows = [
-        [x["what"], x["target"], f.show(x["figure"], x["digits"]), "met" if x["met"] else "**missed**"] for x in lines
+def where(result):
+    lines = stages.rows(result["rounds"], result["alone"]) if result.get("alone") else []
+    if not lines:
+        return []
+    head = ["", *stages.STAGES, "alone: consume", "alone: decode", "alone: infer", "whole less these"]
+    return [
+        "### Where Tidemill's time goes",
+        "",
+        "CPU µs a record by thread, from start to the last row; and stages alone: consuming by a daemon that skips every record unread, "
+        "decoding and inference by `tidemill model bench` (batches of 1,024, one thread). What the whole costs beyond these is encoding, writing, and what the "
+        "stages cost each other.",
+        "",
+        *table(head, lines),
+        "",
     ]
+
+
+def varied(part):
+    name = series.TITLES.get(part["key"], f"`{part['key']}`")
+    rows = [[v, f.show(r, 0), f.show(c), f.show(s), f.show(m, 0)] for v, r, c, s, m in series.figures(part)]
+    head = ["", "records/s", "CPU µs a record", "with Postgres", "peak RSS, MB"]
+    return [f"### {name}", "", f"Tidemill, MLP, {part['records']:,} records a run.", "", *table(head, rows), ""]
+
+
+def target_lines(lines):
+    rows = [[x["what"], x["target"], f.show(x["figure"], x["digits"]), "met" if x["met"] else "**missed**"] for x in lines]
     return ["### Targets", "", *table(["", "target", "measured", ""], rows), ""] if rows else []
 
 
@@ -86,12 +110,19 @@ def latency(runs):
     for run in runs:
         c, s = run["commit_ms"], run["seen_ms"]
         cells = [f"{q['p50']:.1f} / {q['p99']:.1f} / {q['p999']:.1f}" if q else "-" for q in (c, s)]
-        rows.append([contenders.ALL[run["contender"]].name, f"{run['rate']:,}", *cells, f"{run['rows']:,}", run["cpu"]])
-    head = ["", "records/s", "append → commit record, ms", "append → seen by a reader, ms", "rows", "CPU µs a record, its own / Postgres"]
+        rows.append([contenders.ALL[run["contender"]].name, f"{run['rate']:,}", *cells, f"{run['rows']:,} of {run['sent']:,}", run["cpu"]])
+    head = [
+        "",
+        "records/s",
+        "append → commit record, ms",
+        "append → seen by a reader, ms",
+        "rows",
+        "CPU µs a record, its own / Postgres",
+    ]
     return [
         "### Latency",
         "",
-        "p50 / p99 / p99.9 at a fixed rate. *Append* is the broker's time (LogAppendTime, whole milliseconds, so up to 1 ms early); the commit "
+        "p50 / p99 / p99.9 at a fixed rate. *Append* is the broker's time (LogAppendTime, cut to whole milliseconds); the commit "
         "record's time is taken before the WAL is flushed; the reader polls every 5 ms over a connection of its own.",
         "",
         *table(head, rows),
@@ -101,11 +132,12 @@ def latency(runs):
 
 def markdown(result):
     lines = targets.of_rounds(result["rounds"], result["facts"]["avx512"]) + targets.of_latency(result["latency"])
+    lines += targets.of_series(result["series"])
     text = machine(result["facts"]) + [""]
     if result["rounds"]:
-        text += backlog(result)
+        text += backlog(result) + where(result)
     if result["latency"]:
         text += latency(result["latency"])
     for part in result["series"]:
-        text += [f"### {part['title']}", "", part["text"], "", *table(part["head"], part["rows"]), ""]
+        text += varied(part)
     return "\n".join(text + target_lines(lines) + settings(result))

@@ -1,5 +1,6 @@
 """One run of one contender over a backlog, measured from outside."""
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -18,33 +19,38 @@ class Bench:
     kafka: object
     postgres: object
     tools: contenders.Tools
-    expected: check.Expected
+    expected: dict  # by topic
     folder: object
     runs: int = 0
+    topics: set = dataclasses.field(default_factory=set)
 
 
-def wait_for_rows(con, contender, child, log, wanted, whole):
+def pages(con):
+    return con.execute("SELECT pg_relation_size('scored') / 8192").fetchone()[0]
+
+
+def wait_for_rows(contender, running, wanted, whole):
     """Returns when `wanted` rows are there: looks at the table's size, and counts only when it no longer grows."""
-    last, since, began = 0, time.monotonic(), time.monotonic()
-    counted = 0
+    con = running.con
+    base = last = pages(con)
+    since, counted = time.monotonic(), 0
+    count = f"SELECT count(*) FROM scored WHERE ctid >= '({max(base - 1, 0)},0)' AND partition >= 0"
     while True:
         time.sleep(0.1)
-        size = con.execute("SELECT pg_relation_size('scored')").fetchone()[0]
-        now = time.monotonic()
-        if child.poll() is not None:
-            raise SystemExit(f"bench: {contender.name} ended with {child.returncode}:\n{process.tail(log)}")
-        if not whole and size > wanted * 105:  # about 100 bytes a row; counted exactly afterwards
+        size, now = pages(con), time.monotonic()
+        running.alive(contender)
+        if not whole and (size - base) * 8192 > wanted * 105:  # about 100 bytes a row; counted exactly afterwards
             return
         if size != last:
             last, since = size, now
-        elif size and now - since > STALL:
-            before, counted = counted, con.execute("SELECT count(*) FROM scored").fetchone()[0]
+        elif size > base and now - since > STALL:
+            before, counted = counted, con.execute(count).fetchone()[0]
             if counted >= wanted:
                 return
             if counted != before:
                 since = now
-        if now - max(since, began) > PATIENCE:
-            raise SystemExit(f"bench: {contender.name}: {counted} of {wanted} rows after a stall:\n{process.tail(log)}")
+        if now - since > PATIENCE:
+            raise Failed(f"{contender.name}: {counted} of {wanted} rows after a stall:\n{process.tail(running.log)}")
 
 
 def window(points, sampler, first_rows):
@@ -81,46 +87,88 @@ def watch(bench, child, con):
     return cpu.Sampler(meters)
 
 
-def run(bench, contender, topic, records, looks=lambda con: None):
-    """Returns the figures of one run. `looks` may ask the database more before it goes."""
+def compared(bench, topic, con, contender):
+    known = bench.expected.get(topic)
+    return known.compare(con, contender.model) if known else (0, 0.0, None)
+
+
+class Failed(Exception):
+    """A contender ended by itself, or stood still."""
+
+
+@dataclasses.dataclass
+class Live:
+    """A contender that runs."""
+
+    con: object
+    child: object
+    sampler: cpu.Sampler
+    log: object
+    began: float
+    peak_rss_mb: float = 0.0
+    threads: dict = dataclasses.field(default_factory=dict)
+
+    def alive(self, contender):
+        if self.child.poll() is not None:
+            raise Failed(f"{contender.name} ended with {self.child.returncode}:\n{process.tail(self.log)}")
+
+
+@contextlib.contextmanager
+def live(bench, contender, topic, template="fresh"):
+    """Starts a contender with a group and a database of its own. Stopped by `halt`, or at the end."""
     bench.runs += 1
     group = f"bench-{bench.runs}"
-    wanted = min(records, contender.rows_max or records)
-    database = bench.postgres.new_database()
+    database = bench.postgres.new_database(template)
     place = contenders.Place(bench.kafka.bootstrap, topic, group, bench.postgres.url(database))
     contender.prepare(bench.tools, place)
     log = bench.folder / f"{group}.log"
     with bench.postgres.connect(database) as con:
         began = time.time()
-        environment = contenders.environment(contender)
-        child = process.start(contender.command(bench.tools, place), log, env=environment)
+        child = process.start(contender.command(bench.tools, place), log, env=contenders.environment(contender))
         sampler = watch(bench, child, con)
         sampler.start()
+        running = Live(con, child, sampler, log, began)
         try:
-            wait_for_rows(con, contender, child, log, wanted, wanted == records)
-            peak, _ = cpu.memory(child.pid)
+            yield running
         finally:
-            sampler.end()
-            process.stop(child, patience=10)
+            halt(running)
+    bench.postgres.drop(database)
+
+
+def halt(running):
+    if running.child.poll() is None:
+        running.peak_rss_mb = round(cpu.peak_memory(running.child.pid) / 1e6, 1)
+        running.threads = cpu.threads(running.child.pid)
+    running.sampler.end()
+    process.stop(running.child, patience=10)
+
+
+def run(bench, contender, topic, records, template="fresh"):
+    """Returns the figures of one run."""
+    wanted = min(records, contender.rows_max or records)
+    with live(bench, contender, topic, template) as running:
+        wait_for_rows(contender, running, wanted, wanted == records)
+        halt(running)
+        con = running.con
         rows, distinct = check.counts(con)
         # What a contender that was stopped early wrote while it went is not measured.
-        points = [p for p in check.curve(con) if p[0] <= sampler.times[-1]]
-        sampled, worst, complaint = bench.expected.compare(con, contender.model) if bench.expected else (0, 0.0, None)
-        result = {
-            "started_to_first_row_s": round(points[0][0] - began, 2),
-            "rows": rows,
-            "complete": (rows == records if wanted == records else rows >= wanted * 0.9) and rows == distinct,
-            "distinct": distinct,
-            "sampled": sampled,
-            "score_off": worst,
-            "complaint": complaint,
-            "peak_rss_mb": round(peak / 1e6, 1),
-            "transactions": len(points),
-            "all": window(points, sampler, 1),
-            "warm": window(points, sampler, WARM),
-            "looked": looks(con),
-        }
-    bench.postgres.drop(database)
-    if complaint or not result["complete"]:
-        print(f"  {contender.name}: WRONG: {rows} rows, {distinct} distinct, {complaint}", flush=True)
-    return result
+        points = [p for p in check.curve(con) if p[0] <= running.sampler.times[-1]]
+        sampled, worst, complaint = compared(bench, topic, con, contender)
+    enough = rows == records if wanted == records else rows >= wanted * 0.9
+    if complaint or not enough or rows != distinct:
+        complaint = complaint or f"{rows} rows of {wanted}, {distinct} distinct"
+        print(f"  {contender.name}: WRONG: {complaint}", flush=True)
+    return {
+        "started_to_first_row_s": round(points[0][0] - running.began, 2),
+        "rows": rows,
+        "distinct": distinct,
+        "sampled": sampled,
+        "score_off": worst,
+        "complaint": complaint,
+        "peak_rss_mb": running.peak_rss_mb,
+        "transactions": len(points),
+        "all": window(points, running.sampler, 1),
+        "warm": window(points, running.sampler, WARM),
+        "threads": running.threads,
+        "memory_plan_mb": contender.memory_plan(running.log),
+    }

@@ -1,6 +1,6 @@
 """What Tidemill wants to reach, and whether it did."""
 
-from . import figures as f
+from . import figures as f, series as varied
 
 # Letter of the peer: at most this part of its CPU a record.
 PARTS = {"a": (2 / 5, "2/5"), "b": (1 / 3, "1/3"), "c": (1 / 4, "1/4"), "d": (1 / 8, "1/8"), "e": (1 / 15, "1/15")}
@@ -9,6 +9,7 @@ TREES = 0.3
 # A quarter of the 12 to 16 µs that sinks without a model need with their server (Redpanda Connect, Aiven's sink), which
 # cannot be had from the registries and were measured elsewhere.
 NO_MODEL = 3.0
+MEMORY = 200
 LATENCY = {20_000: {"p50": 5.0, "p99": 15.0}, 50_000: {"p99": 25.0}}
 
 
@@ -37,6 +38,21 @@ def of_rounds(rounds, avx512):
     figure = f.spread(values("tidemill-none", f.with_server))
     if figure:
         lines.append(line("no model: CPU with Postgres, µs", f"≤ {NO_MODEL}", figure, 2, figure["median"] <= NO_MODEL))
+    memory = f.spread(values("tidemill", lambda run: f.pick(run, "peak_rss_mb")))
+    if memory:
+        plan = f.spread(values("tidemill", lambda run: f.pick(run, "memory_plan_mb")))["min"]
+        lines.append(line("peak RSS, MB", f"≤ {MEMORY}", memory, 0, memory["max"] <= MEMORY))
+        lines.append(line("peak RSS, MB, under the printed plan", f"≤ {plan:.0f}", memory, 0, memory["max"] <= plan))
+    return lines
+
+
+def of_series(all_series):
+    lines = []
+    for one in all_series:
+        first, last, figure = varied.growth(one) or (None, None, None)
+        if figure:
+            what = f"CPU a record, {one['key']} {last} ÷ {first}"
+            lines.append(line(what, f"≤ {varied.GROWTH}", figure, 2, figure["median"] <= varied.GROWTH))
     return lines
 
 

@@ -45,16 +45,18 @@ def work(consumer):
 
 async def main():
     con = await asyncpg.connect(pg)
-    consumer = Consumer({
-        "bootstrap.servers": bootstrap,
-        "group.id": group,
-        "auto.offset.reset": "earliest",
-        "enable.auto.commit": False,
-        "queued.max.messages.kbytes": 65536,
-        "fetch.queue.backoff.ms": 10,
-        "fetch.message.max.bytes": 4194304,
-        "partition.assignment.strategy": "cooperative-sticky",
-    })
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "queued.max.messages.kbytes": 65536,
+            "fetch.queue.backoff.ms": 10,
+            "fetch.message.max.bytes": 4194304,
+            "partition.assignment.strategy": "cooperative-sticky",
+        }
+    )
     consumer.subscribe([topic])
     loop = asyncio.get_running_loop()
     pending = None

@@ -26,16 +26,16 @@ options = ort.SessionOptions()
 options.intra_op_num_threads = options.inter_op_num_threads = 1
 session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-U, F, I, B = pl.Utf8, pl.Float64, pl.Int64, pl.Boolean
+U, F, N, B = pl.Utf8, pl.Float64, pl.Int64, pl.Boolean
 SCHEMA = {
     "id": U,
     "ts": U,
     "amount": F,
-    "card": pl.Struct({"bin": I, "age_days": I, "country": U, "prepaid": B}),
+    "card": pl.Struct({"bin": N, "age_days": N, "country": U, "prepaid": B}),
     "merchant": pl.Struct({"id": U, "category": U, "country": U, "risk": F}),
     "device": pl.Struct({"kind": U, "ip_country": U, "new": B}),
     "stats": pl.Struct({
-        "n_1h": I, "n_24h": I, "sum_24h": F, "avg_30d": F, "std_30d": F, "declines_24h": I, "distance_km": F,
+        "n_1h": N, "n_24h": N, "sum_24h": F, "avg_30d": F, "std_30d": F, "declines_24h": N, "distance_km": F,
     }),
 }  # fmt: skip
 
@@ -66,16 +66,18 @@ FEATURES = [
 ]
 FEATURES = [e.cast(pl.Float32).alias(str(i)) for i, e in enumerate(FEATURES)]
 
-consumer = Consumer({
-    "bootstrap.servers": bootstrap,
-    "group.id": group,
-    "auto.offset.reset": "earliest",
-    "enable.auto.commit": False,
-    "queued.max.messages.kbytes": 65536,
-    "fetch.queue.backoff.ms": 10,
-    "fetch.message.max.bytes": 4194304,
-    "partition.assignment.strategy": "cooperative-sticky",
-})
+consumer = Consumer(
+    {
+        "bootstrap.servers": bootstrap,
+        "group.id": group,
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "queued.max.messages.kbytes": 65536,
+        "fetch.queue.backoff.ms": 10,
+        "fetch.message.max.bytes": 4194304,
+        "partition.assignment.strategy": "cooperative-sticky",
+    }
+)
 consumer.subscribe([topic])
 batches = queue.Queue(2)
 
