@@ -17,7 +17,7 @@ contenders.ALL.update(connect.CONTENDERS)
 
 
 def numbers(text):
-    return [int(x.replace("_", "")) for x in text.split(",") if x]
+    return [] if text == "none" else [int(x.replace("_", "")) for x in text.split(",")]
 
 
 def arguments():
@@ -26,9 +26,10 @@ def arguments():
     p.add_argument("--rounds", type=int, default=5, help="rounds; 0 leaves the backlog out")
     p.add_argument("--only", default=",".join(contenders.ALL), help="contenders, by name")
     p.add_argument("--partitions", type=int, default=12, help="partitions of the topic")
-    p.add_argument("--latency", type=numbers, default=[20_000, 50_000], help="fixed rates, records/s; empty leaves them out")
+    p.add_argument("--latency", type=numbers, default=[20_000, 50_000], help="fixed rates, records/s, or none")
     p.add_argument("--latency-only", default="tidemill,a", help="who takes part in the latency run")
     p.add_argument("--seconds", type=int, default=20, help="measured time of a fixed rate, after 10 s of warming up")
+    p.add_argument("--snapshot", action="store_true", help="hold a snapshot during the latency runs")
     p.add_argument(
         "--vary",
         action="append",
@@ -53,6 +54,30 @@ def say(text):
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
+def attempt(result, what, *arguments):
+    """`what(...)`, or nothing when a contender failed; the results name it."""
+    try:
+        return what(*arguments)
+    except rounds.Failed as e:
+        say(f"  failed: {e}")
+        result["failures"].append(str(e))
+        return None
+
+
+def one(bench, given, result, name, where):
+    done = attempt(result, rounds.run, bench, contenders.ALL[name], "payments", given.records)
+    if not done:
+        return None
+    w = done["warm"] or done["all"]
+    own, server, broker = (w["cpu_us"][n] for n in ("contender", "postgres", "kafka"))
+    others = f", others {w['others_share']:.0%}" if w["others_share"] > 0.02 else ""
+    say(
+        f"  {where} {contenders.ALL[name].name}: {w['rate']:,}/s, CPU {own:.2f} + Postgres {server:.2f} + broker {broker:.2f} µs, "
+        f"{done['peak_rss_mb']:.0f} MB{others}"
+    )
+    return done
+
+
 def backlog(bench, given, result):
     names = [n for n in given.only.split(",") if n]
     say(f"{given.records:,} records into a topic of {given.partitions} partitions")
@@ -64,33 +89,30 @@ def backlog(bench, given, result):
         # Another one begins each time, so that nobody always follows the same neighbour.
         turn = i % len(names)
         for name in names[turn:] + names[:turn]:
-            try:
-                done = rounds.run(bench, contenders.ALL[name], "payments", given.records)
-            except rounds.Failed as e:
-                say(f"  round {i + 1} failed: {e}")
-                result["failures"].append(str(e))
-                done = None
-            result["rounds"][name].append(done)
-            if not done:
-                continue
-            w = done["warm"] or done["all"]
-            say(
-                f"  round {i + 1} {contenders.ALL[name].name}: {w['rate']:,}/s, CPU {w['cpu_us']['contender']:.2f} + Postgres "
-                f"{w['cpu_us']['postgres']:.2f} + broker {w['cpu_us']['kafka']:.2f} µs, {done['peak_rss_mb']:.0f} MB"
-                + (f", others {w['others_share']:.0%}" if w["others_share"] > 0.02 else "")
-            )
+            result["rounds"][name].append(one(bench, given, result, name, f"round {i + 1}"))
+        save(result, given)
+    if any(n.startswith("tidemill") for n in names):
+        consume = attempt(result, stages.consume_alone, bench, "payments", given.records)
+        result["alone"] = {"consume": consume, "models": stages.alone(bench.tools)}
+
+
+def fixed_rates(bench, given, result):
+    for rate in given.latency:
+        for name in [n for n in given.latency_only.split(",") if n]:
+            done = attempt(result, latency.run, bench, name, rate, given.seconds, given.partitions, given.snapshot)
+            if done:
+                result["latency"].append(done)
+                say(f"  {name} at {rate:,}/s: {done['commit_ms']}")
 
 
 def save(result, given):
+    """Writes what there is so far; returns the report."""
     out = given.out or contenders.ROOT / "bench/results" / result["facts"]["date"][:16].replace(":", "").replace("T", "-")
     out.parent.mkdir(parents=True, exist_ok=True)
-    result["command"] = [a for a in sys.argv[1:] if not a.startswith(("--tidemill", "--java", "--jars", "--python"))]
     out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     text = report.markdown(result)
     out.with_suffix(".md").write_text(text)
-    print()
-    print(text)
-    print(f"raw numbers: {out.with_suffix('.json')}")
+    return f"{text}\nraw numbers: {out.with_suffix('.json')}"
 
 
 def main():
@@ -104,24 +126,27 @@ def main():
         server = postgres.Postgres(folder)
         started.append(server)
         say("Postgres runs; measuring how long a flush takes")
-        result = {"facts": machine.facts(server, tools, folder), "rounds": {}, "failures": [], "latency": [], "series": []}
+        options = {k: v for k, v in vars(given).items() if not isinstance(v, pathlib.Path)}
+        result = {
+            "facts": machine.facts(server, tools, folder),
+            "options": options,
+            "rounds": {},
+            "failures": [],
+            "latency": [],
+            "series": [],
+        }
         broker = kafka.Kafka(folder, given.jars)
         started.append(broker)
         result["services"] = {"Postgres": server.settings, "Kafka": {"java": " ".join(kafka.JAVA)} | kafka.SETTINGS}
         bench = rounds.Bench(broker, server, tools, {}, folder)
         if given.rounds:
             backlog(bench, given, result)
-            if any(n.startswith("tidemill") for n in result["rounds"]):
-                consume = stages.consume_alone(bench, "payments", given.records)
-                result["alone"] = {"consume": consume, "models": stages.alone(tools)}
-        for rate in given.latency:
-            for name in [n for n in given.latency_only.split(",") if n]:
-                result["latency"].append(latency.run(bench, name, rate, given.seconds, given.partitions))
-                say(f"  {name} at {rate:,}/s: {result['latency'][-1]['commit_ms']}")
+        fixed_rates(bench, given, result)
         for text in given.vary:
             key, _, values = text.partition("=")
-            result["series"].append(series.run(bench, key, values.split(","), given.vary_records, given.vary_rounds, say))
-        save(result, given)
+            done = attempt(result, series.run, bench, key, values.split(","), given.vary_records, given.vary_rounds, say)
+            result["series"] += [done] if done else []
+        print(f"\n{save(result, given)}")
     finally:
         for service in reversed(started):
             service.stop()

@@ -17,6 +17,12 @@ if ! cmp -s "$requirements" "$home/python/requirements.txt"; then
     cp "$requirements" "$home/python/requirements.txt"
 fi
 
+run() {
+    exec "$home/python/bin/python" bench/run.py --tidemill "$target/release/tidemill" --java "$home/java" \
+        --jars "$target/kafka/libs" --python "$home/python/bin/python" "$@"
+}
+case " $* " in *" --help "*) run --help ;; esac
+
 # The sources' digest is the key: Maven alone needs seconds to find that nothing changed.
 digest=$(find bench/peers/java bench/peers/connect/pom.xml -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
 if [ "$(cat "$home/java/digest" 2>/dev/null)" != "$digest" ]; then
@@ -28,9 +34,7 @@ if [ "$(cat "$home/java/digest" 2>/dev/null)" != "$digest" ]; then
     echo "$digest" >"$home/java/digest"
 fi
 
-jars=$(scripts/kafka-jars.sh)
+scripts/kafka-jars.sh >/dev/null
 echo "bench: building Tidemill, optimised"
 cargo build --quiet --release --bin tidemill
-
-exec "$home/python/bin/python" bench/run.py --tidemill "$target/release/tidemill" --java "$home/java" --jars "$jars" \
-    --python "$home/python/bin/python" "$@"
+run "$@"

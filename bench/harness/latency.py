@@ -1,5 +1,6 @@
 """How long a record takes at a fixed rate: from the broker's append to the row's commit record, and to a reader's eyes."""
 
+import contextlib
 import multiprocessing
 import threading
 import time
@@ -8,7 +9,7 @@ import numpy as np
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from . import contenders, cpu, events, process
+from . import contenders, cpu, events, process, rounds
 
 WARM_UP = 10  # seconds; JVM peers need them
 BURST = 0.002
@@ -114,7 +115,20 @@ def seen(reader, times, begin, end):
     return delays
 
 
-def run(bench, name, rate, seconds, partitions):
+@contextlib.contextmanager
+def snapshot(server, database, held):
+    """A transaction that keeps its snapshot, as a long report or a dump does: vacuum may not remove what it could see."""
+    if not held:
+        yield
+        return
+    with server.connect(database) as con:
+        con.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        con.execute("SELECT count(*) FROM scored")
+        yield
+        con.execute("COMMIT")
+
+
+def run(bench, name, rate, seconds, partitions, held=False):
     contender = contenders.ALL[name]
     bench.runs += 1
     group = topic = f"latency-{bench.runs}"
@@ -131,9 +145,10 @@ def run(bench, name, rate, seconds, partitions):
     try:
         source.start()
         reader.start()
-        begin, end, used = measure(bench, child, reader, source, database, seconds)
+        with snapshot(bench.postgres, database, held):
+            begin, end, used = measure(bench, child, reader, source, database, seconds)
         if child.poll() is not None:
-            raise SystemExit(f"bench: {name} ended with {child.returncode}:\n{process.tail(log)}")
+            raise rounds.Failed(f"{name} ended with {child.returncode}:\n{process.tail(log)}")
     finally:
         reader.end()
         process.stop(child, patience=10)
@@ -148,6 +163,7 @@ def run(bench, name, rate, seconds, partitions):
     return {
         "contender": name,
         "rate": rate,
+        "snapshot": held,
         "sent": sent,
         "rows": len(delays),
         "commit_ms": quantiles(delays),

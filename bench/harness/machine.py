@@ -11,7 +11,10 @@ from . import contenders
 
 
 def first_line(command):
-    done = subprocess.run(command, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        return "unknown"
     return (done.stdout + done.stderr).strip().partition("\n")[0]
 
 
@@ -45,8 +48,8 @@ def flush(server):
 def commit():
     root = contenders.ROOT
     at = first_line(["git", "-C", root, "rev-parse", "--short=12", "HEAD"])
-    dirty = subprocess.run(["git", "-C", root, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True)
-    return at + (" with changes" if dirty.stdout.strip() else "")
+    changed = first_line(["git", "-C", root, "status", "--porcelain", "--untracked-files=no"])
+    return at + (" with changes" if changed and at != "unknown" else "")
 
 
 def java_versions():

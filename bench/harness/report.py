@@ -110,7 +110,8 @@ def latency(runs):
     for run in runs:
         c, s = run["commit_ms"], run["seen_ms"]
         cells = [f"{q['p50']:.1f} / {q['p99']:.1f} / {q['p999']:.1f}" if q else "-" for q in (c, s)]
-        rows.append([contenders.ALL[run["contender"]].name, f"{run['rate']:,}", *cells, f"{run['rows']:,} of {run['sent']:,}", run["cpu"]])
+        name = contenders.ALL[run["contender"]].name + (", a snapshot held" if run["snapshot"] else "")
+        rows.append([name, f"{run['rate']:,}", *cells, f"{run['rows']:,} of {run['sent']:,}", run["cpu"]])
     head = [
         "",
         "records/s",

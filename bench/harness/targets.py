@@ -59,7 +59,7 @@ def of_series(all_series):
 def of_latency(runs):
     lines = []
     for run in runs:
-        if run["contender"] != "tidemill":
+        if run["contender"] != "tidemill" or run["snapshot"]:
             continue
         for q, limit in LATENCY.get(run["rate"], {}).items():
             got = run["commit_ms"][q]
