@@ -165,6 +165,7 @@ def run(bench, name, rate, seconds, partitions, held=False):
         "rate": rate,
         "snapshot": held,
         "sent": sent,
+        "achieved": round(sent / (end - begin)),
         "rows": len(delays),
         "commit_ms": quantiles(delays),
         "seen_ms": quantiles(by_reader),
