@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import os
 import threading
 import time
 
@@ -9,12 +10,15 @@ import numpy as np
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from . import contenders, cpu, events, process, rounds
+from . import contenders, events, rounds
 
 WARM_UP = 10  # seconds; JVM peers need them
+READER = 10  # seconds with a reader, which costs the server something, behind those that count
+SLACK = 2  # seconds at the producer's end that count for nothing
 BURST = 0.002
 READ_EVERY = 0.005
-SETTINGS = {"linger.ms": 1, "compression.type": "lz4", "queue.buffering.max.messages": 1_000_000, "log_level": 2}
+# librdkafka sends a request for each partition: a shorter linger makes the broker take a core for them alone.
+SETTINGS = {"linger.ms": 10, "compression.type": "lz4", "queue.buffering.max.messages": 1_000_000, "log_level": 2}
 
 
 def produce(bootstrap, topic, rate, seconds):
@@ -43,7 +47,6 @@ class Reader(threading.Thread):
     def __init__(self, server, database):
         super().__init__(daemon=True)
         self.con = server.connect(database)
-        self.pid = self.con.execute("SELECT pg_backend_pid()").fetchone()[0]
         self.ended, self.seen = threading.Event(), {}
 
     def run(self):
@@ -129,37 +132,39 @@ def snapshot(server, database, held):
 
 
 def run(bench, name, rate, seconds, partitions, held=False):
-    contender = contenders.ALL[name]
-    bench.runs += 1
-    group = topic = f"latency-{bench.runs}"
+    contender, topic = contenders.ALL[name], f"latency-{bench.runs}"
     bench.kafka.create(topic, partitions, message_timestamp_type="LogAppendTime")
-    database = bench.postgres.new_database()
-    place = contenders.Place(bench.kafka.bootstrap, topic, group, bench.postgres.url(database))
-    contender.prepare(bench.tools, place)
-    log = bench.folder / f"{group}.log"
-    child = process.start(contender.command(bench.tools, place), log, env=contenders.environment(contender))
-    reader = Reader(bench.postgres, database)
+    lasts = WARM_UP + seconds + READER + SLACK
     source = multiprocessing.get_context("spawn").Process(
-        target=produce, args=(bench.kafka.bootstrap, topic, rate, WARM_UP + seconds), daemon=True
+        target=produce, args=(bench.kafka.bootstrap, topic, rate, lasts), daemon=True
     )
-    try:
-        source.start()
-        reader.start()
-        with snapshot(bench.postgres, database, held):
-            begin, end, used = measure(bench, child, reader, source, database, seconds)
-        if child.poll() is not None:
-            raise rounds.Failed(f"{name} ended with {child.returncode}:\n{process.tail(log)}")
-    finally:
-        reader.end()
-        process.stop(child, patience=10)
-        source.kill()
-    times = appended(bench.kafka.bootstrap, topic, partitions)
-    with bench.postgres.connect(database) as con:
-        delays = committed(con, times, begin, end)
-    by_reader = seen(reader, times, begin, end)
-    bench.postgres.drop(database)
+    with rounds.live(bench, contender, topic) as running:
+        database = running.con.info.dbname
+        try:
+            source.start()
+            while rounds.pages(running.con) == 0 and source.is_alive():
+                running.alive(contender)
+                time.sleep(0.05)
+            with snapshot(bench.postgres, database, held):
+                time.sleep(WARM_UP)
+                begin = time.time()
+                time.sleep(seconds)
+                end = time.time()
+                reader = Reader(bench.postgres, database)
+                reader.start()
+                time.sleep(READER)
+                reader.end()
+            source.join(60)
+            time.sleep(2)
+            running.alive(contender)
+        finally:
+            source.kill()
+        rounds.halt(running)
+        times = appended(bench.kafka.bootstrap, topic, partitions)
+        delays = committed(running.con, times, begin, end)
     bench.kafka.delete(topic)
     sent = sum(int(((t >= begin) & (t < end)).sum()) for t in times.values())
+    used = running.sampler.between(begin, end)
     return {
         "contender": name,
         "rate": rate,
@@ -168,28 +173,8 @@ def run(bench, name, rate, seconds, partitions, held=False):
         "achieved": round(sent / (end - begin)),
         "rows": len(delays),
         "commit_ms": quantiles(delays),
-        "seen_ms": quantiles(by_reader),
-        "cpu": " / ".join(f"{used[n] / max(sent, 1) * 1e6:.2f}" for n in ("contender", "postgres")),
+        # The reader's first second is for its own start.
+        "seen_ms": quantiles(seen(reader, times, end + 1, end + READER - 1)),
+        "cpu": " / ".join(f"{used[n] / max(sent, 1) * 1e6:.2f}" for n in ("contender", "postgres", "kafka")),
+        "busy": round(used["machine"] / (end - begin) / os.cpu_count(), 3),
     }
-
-
-def measure(bench, child, reader, source, database, seconds):
-    """Lets the rate run; returns the window and what it cost."""
-    with bench.postgres.connect(database) as con:
-        while con.execute("SELECT pg_relation_size('scored')").fetchone()[0] == 0 and child.poll() is None and source.is_alive():
-            time.sleep(0.05)
-        ours = {reader.pid} | {c.execute("SELECT pg_backend_pid()").fetchone()[0] for c in (con, bench.postgres.admin)}
-        sampler = cpu.Sampler(
-            {
-                "contender": lambda: cpu.own_seconds(child.pid),
-                "postgres": lambda: cpu.tree_seconds(bench.postgres.child.pid, ours),
-            }
-        )
-        time.sleep(WARM_UP - 1)
-        begin = time.time()
-        sampler.start()
-        source.join(seconds * 2 + 60)
-        end = time.time() - 1.0  # the last records are still under way, and the producer's last flush is no even rate
-        sampler.end()
-        time.sleep(3)
-        return begin, end, sampler.between(begin, end)

@@ -112,20 +112,22 @@ def latency(runs):
         cells = [f"{q['p50']:.1f} / {q['p99']:.1f} / {q['p999']:.1f}" if q else "-" for q in (c, s)]
         name = contenders.ALL[run["contender"]].name + (", a snapshot held" if run["snapshot"] else "")
         rate = f"{run['rate']:,} ({run['achieved']:,})"
-        rows.append([name, rate, *cells, f"{run['rows']:,} of {run['sent']:,}", run["cpu"]])
+        rows.append([name, rate, *cells, f"{run['rows']:,} of {run['sent']:,}", run["cpu"], f"{run['busy']:.0%}"])
     head = [
         "",
         "records/s wanted (reached)",
         "append → commit record, ms",
         "append → seen by a reader, ms",
         "rows",
-        "CPU µs a record, its own / Postgres",
+        "CPU µs a record, its own / Postgres / broker",
+        "machine busy",
     ]
     return [
         "### Latency",
         "",
         "p50 / p99 / p99.9 at a fixed rate. *Append* is the broker's time (LogAppendTime, cut to whole milliseconds); the commit "
-        "record's time is taken before the WAL is flushed; the reader polls every 5 ms over a connection of its own.",
+        "record's time is taken before the WAL is flushed; the reader, which polls every 5 ms over a connection of its own, runs afterwards. "
+        "The producer's linger is 10 ms.",
         "",
         *table(head, rows),
         "",
