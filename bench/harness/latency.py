@@ -50,9 +50,10 @@ class Reader(threading.Thread):
         self.ended, self.seen = threading.Event(), {}
 
     def run(self):
-        ends = [0] * 30  # the table's end at the latest polls: pages before were filled 150 ms ago
+        # The table's end at the latest polls: pages before the first were filled 150 ms ago.
+        ends = [rounds.pages(self.con)] * 30
         while not self.ended.wait(READ_EVERY):
-            ends = ends[1:] + [self.con.execute("SELECT pg_relation_size('scored') / 8192").fetchone()[0]]
+            ends = ends[1:] + [rounds.pages(self.con)]
             first = max(ends[0] - 1, 0)
             found = self.con.execute(
                 f"SELECT partition, max(kafka_offset) FROM scored WHERE ctid >= '({first},0)' GROUP BY 1"

@@ -72,13 +72,13 @@ def where(result):
     lines = stages.rows(result["rounds"], result["alone"]) if result.get("alone") else []
     if not lines:
         return []
-    head = ["", *stages.STAGES, "alone: consume", "alone: decode", "alone: infer", "whole less these"]
+    head = ["", *stages.STAGES, "alone: consume", "alone: decode", "alone: infer"]
     return [
         "### Where Tidemill's time goes",
         "",
-        "CPU µs a record by thread, from start to the last row; and stages alone: consuming by a daemon that skips every record unread, "
-        "decoding and inference by `tidemill model bench` (batches of 1,024, one thread). What the whole costs beyond these is encoding, writing, and what the "
-        "stages cost each other.",
+        "CPU µs a record by thread, from start to the last row. Beside it stages alone: the consuming threads of a daemon that skips every "
+        "record unread, and decoding and inference by `tidemill model bench` (batches of 1,024, one thread). Consuming alone keeps up with "
+        "the client, so that its queues are short; in the whole they are full.",
         "",
         *table(head, lines),
         "",
