@@ -10,11 +10,14 @@ DEMO ?=
 # Models for `make bench-models`: letters of onnx/bench/models.py.
 BENCH_MODELS ?= abcdefgh
 
+# Arguments for the benchmark, such as `make bench BENCH="--records 500000 --rounds 3"`; `BENCH=--help` lists them.
+BENCH ?=
+
 # Length and seed of a round of chaos or fuzzing, such as `make chaos SECONDS=600 SEED=7`.
 SECONDS ?= 600
 SEED ?= 1
 
-.PHONY: help setup demo test chaos mutants simulation fuzz faults bench-models bench-decode bench-guard
+.PHONY: help setup demo test chaos mutants simulation fuzz faults bench-models bench-decode bench-guard bench
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,7 +42,7 @@ mutants: ## every planted bug must be seen (docs/chaos.md lists where)
 	@scripts/setup.sh demo test
 	@scripts/kafka-jars.sh >/dev/null
 	cargo test --workspace --features mutants,onnxruntime --test ledger --test care --test guard --test retries --test simulation --test kafka_mock --test postgres --test daemon -- planted without_a_fence registering
-	for bug in commit_taken no_fence; do CHAOS_MUTANT=$$bug CHAOS_SECONDS=45 \
+	for bug in commit_taken outage_is_poison; do CHAOS_MUTANT=$$bug CHAOS_SECONDS=45 \
 	    cargo test --workspace --features mutants,onnxruntime --test chaos -- chaos_keeps || exit 1; done
 
 simulation: ## 100,000 seeds of the simulation
@@ -61,6 +64,10 @@ bench-decode: ## nanoseconds an event from JSON or bincode to fields, beside ser
 bench-guard: ## instruction counts of decoding, encoding, ledger and trees against bench/guard.txt (optimised, over the tests' build)
 	@scripts/setup.sh demo guard
 	@scripts/bench-guard.sh
+
+bench: ## Tidemill beside its peers on real Kafka and Postgres (docs/benchmarks.md; BENCH="--records 500000 --rounds 3" is short)
+	@scripts/setup.sh demo test
+	@scripts/bench.sh $(BENCH)
 
 bench-models: ## every kind of model against onnxruntime, interleaved in one process (a release build; 20 minutes)
 	@scripts/setup.sh test

@@ -1,0 +1,1 @@
+"""The parts of `make bench`; ../run.py puts them together."""
