@@ -1,8 +1,8 @@
 //! Any models against onnxruntime, interleaved in one process, one thread each:
-//! `bench_models FILE.onnx|FOLDER.. [--batches 1,8,64,256] [--ms 10] [--same]`
+//! `bench_models FILE.onnx|FOLDER.. [--batches 1,8,64,256] [--paths portable,avx2,avx512] [--ms 10] [--same]`
 //!
-//! Prints a Markdown table: nanoseconds a row of thread CPU time, medians of 9 chunks, and how many times faster we are. Rows
-//! are in rotation, 2,048 different ones, since with the same rows in every call onnxruntime's branches are learnt by the
+//! Prints a Markdown table: nanoseconds a row of thread CPU time, medians of 9 chunks, and how many times faster we are, with a
+//! line for each set of instructions that our side may use (all that the processor has, if none is named). Rows are in rotation, 2,048 different ones, since with the same rows in every call onnxruntime's branches are learnt by the
 //! processor (`--same` shows that). `FILE.rows` beside a model with one matrix of floats holds its rows as little-endian `f32`;
 //! else they are random. `ORT_DYLIB_PATH` names onnxruntime's library.
 
@@ -15,6 +15,8 @@ use std::sync::Arc;
 use ort::session::Session as OrtSession;
 use ort::session::SessionInputValue;
 use ort::value::Tensor as OrtTensor;
+use tidemill_onnx::cpu;
+use tidemill_onnx::cpu::Level;
 use tidemill_onnx::graph::convert;
 use tidemill_onnx::session::Options;
 use tidemill_onnx::session::Session;
@@ -32,6 +34,7 @@ const CHUNKS: usize = 10;
 struct Arguments {
     models: Vec<PathBuf>,
     batches: Vec<usize>,
+    paths: Vec<Level>,
     seconds: f64,
     same: bool,
 }
@@ -41,11 +44,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let library = std::env::var("ORT_DYLIB_PATH").unwrap_or_else(|_| "libonnxruntime.so".into());
     let environment = ort::init_from(library)?.with_telemetry(false).build()?;
     let head: Vec<String> = arguments.batches.iter().map(|b| format!("{b} (onnxruntime / ours)")).collect();
-    println!("| model | {} | how |\n|---|{}---|", head.join(" | "), "---|".repeat(head.len()));
+    println!("| model | path | {} | how |\n|---|---|{}---|", head.join(" | "), "---|".repeat(head.len()));
     for path in &arguments.models {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         match bench(path, &arguments, &environment) {
-            Ok(line) => println!("| {name} | {line} |"),
+            Ok(lines) => lines.iter().for_each(|line| println!("| {name} | {line} |")),
             Err(why) => println!("| {name} | left out: {why} |"),
         }
     }
@@ -53,13 +56,19 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn arguments() -> Result<Arguments, Box<dyn Error>> {
-    let mut out = Arguments { models: vec![], batches: vec![1, 8, 64, 256], seconds: 0.01, same: false };
+    let paths = Level::ALL.into_iter().filter(|level| is_here(*level)).collect();
+    let mut out = Arguments { models: vec![], batches: vec![1, 8, 64, 256], paths, seconds: 0.01, same: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--batches" => {
                 let list = words.next().ok_or("--batches needs a list")?;
                 out.batches = list.split(',').map(str::parse).collect::<Result<_, _>>()?;
+            }
+            "--paths" => {
+                let level = |word: &str| Level::ALL.into_iter().find(|l| name(*l) == word).ok_or("no such path");
+                out.paths =
+                    words.next().ok_or("--paths needs a list")?.split(',').map(level).collect::<Result<_, _>>()?;
             }
             "--ms" => out.seconds = words.next().ok_or("--ms needs a number")?.parse::<f64>()? / 1000.0,
             "--same" => out.same = true,
@@ -76,40 +85,80 @@ fn arguments() -> Result<Arguments, Box<dyn Error>> {
     Ok(out)
 }
 
-/// The columns of a line: for each batch both times and the ratio, then what our side says about itself.
+fn name(level: Level) -> &'static str {
+    match level {
+        Level::Portable => "portable",
+        Level::Avx2 => "avx2",
+        Level::Avx512 => "avx512",
+    }
+}
+
+/// Whether the processor has the instructions.
+fn is_here(level: Level) -> bool {
+    match level {
+        Level::Portable => true,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => is_x86_feature_detected!("avx2"),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => is_x86_feature_detected!("avx512f"),
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => false,
+    }
+}
+
+/// A session by some instructions; tuned as the daemon does it.
+fn load(path: &Path, level: Level) -> Result<Arc<Session>, Box<dyn Error>> {
+    cpu::limit(level);
+    let session = Arc::new(Session::load(&convert::read_file(path)?, None, &Options::default())?);
+    let one: Vec<Value> = rows(path, &session.inputs)?.iter().map(|t| piece_of(t, 0, 1).into()).collect();
+    session.tune(&one)?;
+    Ok(session)
+}
+
+/// Lines of the table, one a path: for each batch both times and the ratio, then what our side says about itself.
 fn bench(
     path: &Path,
     arguments: &Arguments,
     environment: &ort::environment::Environment,
-) -> Result<String, Box<dyn Error>> {
-    let session = Arc::new(Session::load(&convert::read_file(path)?, None, &Options::default())?);
-    let mut worker = session.worker()?;
+) -> Result<Vec<String>, Box<dyn Error>> {
+    let sessions = arguments.paths.iter().map(|level| load(path, *level)).collect::<Result<Vec<_>, _>>()?;
+    let mut workers = sessions.iter().map(Session::worker).collect::<Result<Vec<_>, _>>()?;
     let builder = OrtSession::builder(environment)?.with_intra_threads(1).map_err(|e| e.to_string())?;
     let mut theirs = builder.with_inter_threads(1).map_err(|e| e.to_string())?.commit_from_file(path)?;
-    let rows = rows(path, &session.inputs)?;
-    let mut columns = vec![];
+    let rows = rows(path, &sessions[0].inputs)?;
+    let mut lines: Vec<String> = arguments.paths.iter().map(|level| format!("{} |", name(*level))).collect();
     for batch in &arguments.batches {
         let pieces: Vec<Vec<Tensor>> = (0..ROWS / batch).map(|i| piece(&rows, i * batch, *batch)).collect();
         let (ours, others) = (Ours::new(&pieces), foreign(&pieces)?);
-        let mut times = [vec![], vec![]];
+        let mut times = vec![vec![]; workers.len() + 1];
         for chunk in 0..CHUNKS {
             let pieces = if arguments.same { 1 } else { pieces.len() };
-            let first = measure(arguments.seconds, *batch, pieces, |i| ours.run(&mut worker, *batch, i))?;
-            let second = measure(arguments.seconds, *batch, pieces, |i| {
+            let mut new = vec![measure(arguments.seconds, *batch, pieces, |i| {
                 let inputs: Vec<SessionInputValue<'_>> = others[i].iter().map(|v| v.into()).collect();
                 black_box(theirs.run(&inputs[..])?);
                 Ok(())
-            })?;
+            })?];
+            for (level, worker) in arguments.paths.iter().zip(&mut workers) {
+                // products of two inputs choose their instructions when they run
+                cpu::limit(*level);
+                new.push(measure(arguments.seconds, *batch, pieces, |i| ours.run(worker, *batch, i))?);
+            }
             if chunk > 0 {
-                times[0].push(first);
-                times[1].push(second);
+                times.iter_mut().zip(new).for_each(|(all, new)| all.push(new));
             }
         }
-        let [ours, theirs] = times.map(median);
-        columns.push(format!("{theirs:.0} / {ours:.0} = **{:.2}**", theirs / ours));
+        let mut times = times.into_iter().map(median);
+        let theirs = times.next().unwrap_or_default();
+        for (line, ours) in lines.iter_mut().zip(times) {
+            line.push_str(&format!(" {theirs:.0} / {ours:.0} = **{:.2}** |", theirs / ours));
+        }
     }
-    let notes: Vec<String> = session.engine().notes();
-    Ok(format!("{} | {:?}; {}", columns.join(" | "), session.feeding(), notes.join("; ")))
+    for (line, session) in lines.iter_mut().zip(&sessions) {
+        let pieces = session.piece().map_or(String::new(), |n| format!(", {n} at a time is faster"));
+        let notes: Vec<String> = session.engine().notes();
+        line.push_str(&format!(" {}{pieces}; {}", session.feeding(), notes.join("; ")));
+    }
+    Ok(lines)
 }
 
 /// Our inputs for every piece; cloning a value copies no elements.
@@ -206,6 +255,9 @@ fn rows(path: &Path, ports: &[RowPort]) -> Result<Vec<Tensor>, Box<dyn Error>> {
 }
 
 fn piece(rows: &[Tensor], from: usize, count: usize) -> Vec<Tensor> {
-    let cut = |t: &Tensor| tidemill_onnx::session::rows::rows(t, from, from + count).expect("rows are there");
-    rows.iter().map(cut).collect()
+    rows.iter().map(|t| piece_of(t, from, count)).collect()
+}
+
+fn piece_of(rows: &Tensor, from: usize, count: usize) -> Tensor {
+    tidemill_onnx::session::rows::rows(rows, from, from + count).expect("rows are there")
 }

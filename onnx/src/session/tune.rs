@@ -1,5 +1,8 @@
 //! Whether a graph is faster when it gets its rows one by one, as convolutions often are.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
