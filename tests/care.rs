@@ -24,12 +24,15 @@ struct World {
     attempt: Option<Attempt>,
     dead: BTreeSet<i64>,
     ends: u32,
+    /// The process at work has noted the current record itself.
+    noted: bool,
 }
 
 /// One process from claim to its end; `false` when it read all of the log.
 fn process(w: &mut World, sizes: &[i64], others: &BTreeSet<usize>, moment: &mut usize) -> bool {
     let mut care = w.attempt.map(|a| Care::new(a, TRIES, IN_FLIGHT));
     let mut turn = 0;
+    w.noted = false;
     while w.mark < LOG {
         turn += 1;
         let way = care.as_ref().map(Care::way);
@@ -47,6 +50,7 @@ fn process(w: &mut World, sizes: &[i64], others: &BTreeSet<usize>, moment: &mut 
                 w.dead.insert(w.mark);
             } else {
                 w.attempt = w.attempt.map(|a| a.noting(w.mark));
+                w.noted = true;
                 *moment += 1;
                 // Another record's fault, which nothing under way beside this one can be when it is processed exclusively.
                 if judgement == Judgement::Process && others.contains(moment) {
@@ -67,11 +71,11 @@ fn process(w: &mut World, sizes: &[i64], others: &BTreeSet<usize>, moment: &mut 
 }
 
 fn history(deadly: &BTreeSet<i64>, sizes: &[i64], others: &BTreeSet<usize>) -> Result<(), TestCaseError> {
-    let mut w = World { deadly: deadly.clone(), mark: 0, attempt: None, dead: BTreeSet::new(), ends: 0 };
+    let mut w = World { deadly: deadly.clone(), mark: 0, attempt: None, dead: BTreeSet::new(), ends: 0, noted: false };
     let mut moment = 0;
     while process(&mut w, sizes, others, &mut moment) {
         w.ends += 1;
-        w.attempt = Some(Attempt::after_exit(w.attempt, w.mark));
+        w.attempt = Some(Attempt::after_exit(w.attempt, w.mark, w.noted));
         let most = deadly.len() as u32 * (TRIES + 2) + others.len() as u32 * 2;
         prop_assert!(w.ends <= most, "K1: {} ends for {} deadly records at mark {}", w.ends, deadly.len(), w.mark);
     }

@@ -29,17 +29,19 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// An owner ended unclean with its mark here; `before` is what was known until then.
-    pub fn after_exit(before: Option<Attempt>, mark: i64) -> Attempt {
+    /// An owner ended unclean with its mark here; `before` is what was known until then. `noted`: it was this owner that noted
+    /// the current record, not one before it that got no further.
+    pub fn after_exit(before: Option<Attempt>, mark: i64, noted: bool) -> Attempt {
         let Some(before) = before else { return Attempt { exits: 1, current: None, tries: 0 } };
         let current = before.current.filter(|offset| *offset >= mark);
-        let tries = if current.is_some() { before.tries + 1 } else { 0 };
+        let tries = if current.is_some() { before.tries + u32::from(noted) } else { 0 };
         Attempt { exits: before.exits + 1, current, tries }
     }
 
-    /// The last owner that was believed to have ended lives after all: it released the lane late.
-    pub fn forgiven(self) -> Attempt {
-        Attempt { exits: self.exits.saturating_sub(1), tries: self.tries.saturating_sub(1), ..self }
+    /// The last owner that was believed to have ended lives after all: it released the lane late. `counted`: its end was a try.
+    pub fn forgiven(self, counted: bool) -> Attempt {
+        let tries = self.tries.saturating_sub(u32::from(counted));
+        Attempt { exits: self.exits.saturating_sub(1), tries, ..self }
     }
 
     /// A record is about to be processed alone.

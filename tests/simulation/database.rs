@@ -20,10 +20,19 @@ pub enum End {
     Skip,
 }
 
+/// A row of `tidemill.attempt`.
+#[derive(Clone, Copy, Default)]
+pub struct Kept {
+    pub attempt: Attempt,
+    blamed: Option<Epoch>,
+    noted: Option<Epoch>,
+    counted: bool,
+}
+
 #[derive(Clone, Default)]
 pub struct Database {
     pub rows: BTreeMap<Lane, Mark>,
-    pub attempts: BTreeMap<Lane, (Attempt, Option<Epoch>)>,
+    pub attempts: BTreeMap<Lane, Kept>,
     /// `(lane, offset, how)` in the order in which they became visible.
     pub ends: Vec<(Lane, i64, End)>,
 }
@@ -40,21 +49,26 @@ impl Database {
         let blamed = row.epoch;
         row.epoch = Epoch(row.epoch.max(floor).0 + 1);
         let before = row.owner.replace(owner);
-        let known = self.attempts.get(&lane).map(|a| a.0);
+        let known = self.attempts.get(&lane).copied();
         if before.is_some_and(|b| b != owner) {
-            self.attempts.insert(lane, (Attempt::after_exit(known, row.next_offset), Some(blamed)));
+            let noted = known.and_then(|k| k.noted);
+            let is_its = noted == Some(blamed);
+            let attempt = Attempt::after_exit(known.map(|k| k.attempt), row.next_offset, is_its);
+            let counted = is_its && attempt.current.is_some();
+            self.attempts.insert(lane, Kept { attempt, blamed: Some(blamed), noted, counted });
         }
-        let attempt = self.attempts.get(&lane).map(|a| a.0);
+        let attempt = self.attempts.get(&lane).map(|a| a.attempt);
         Claimed { epoch: row.epoch, next_offset: row.next_offset, attempt }
     }
 
     /// Rule J5: a record is about to be processed alone; `None`: care is over.
     pub fn note(&mut self, lane: Lane, epoch: Epoch, owner: Owner, offset: Option<Option<i64>>) -> bool {
         let ours = self.rows.get(&lane).is_some_and(|r| r.epoch == epoch && r.owner == Some(owner));
-        let Some(attempt) = self.attempts.get_mut(&lane).filter(|_| ours) else { return false };
+        let Some(kept) = self.attempts.get_mut(&lane).filter(|_| ours) else { return false };
+        kept.noted = Some(epoch);
         match offset {
-            Some(Some(offset)) => attempt.0 = attempt.0.noting(offset),
-            Some(None) => attempt.0.current = None,
+            Some(Some(offset)) => kept.attempt = kept.attempt.noting(offset),
+            Some(None) => kept.attempt = Attempt { current: None, tries: 0, ..kept.attempt },
             None => drop(self.attempts.remove(&lane)),
         }
         true
@@ -63,8 +77,9 @@ impl Database {
     pub fn release(&mut self, lane: Lane, epoch: Epoch, owner: Owner) {
         if let Some(row) = self.rows.get_mut(&lane).filter(|r| r.epoch == epoch && r.owner == Some(owner)) {
             row.owner = None;
-        } else if let Some(known) = self.attempts.get_mut(&lane).filter(|a| a.1 == Some(epoch)) {
-            *known = (known.0.forgiven(), None);
+        } else if let Some(known) = self.attempts.get_mut(&lane).filter(|a| a.blamed == Some(epoch)) {
+            let attempt = known.attempt.forgiven(known.counted);
+            *known = Kept { attempt, blamed: None, counted: false, ..*known };
         }
     }
 

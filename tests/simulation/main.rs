@@ -180,9 +180,9 @@ impl Simulation {
     /// Something happens to an owner, or to anyone, that looks like the doing of the records which are noted now.
     fn frame(&mut self, owner: Option<Owner>) {
         let world = self.world.borrow();
-        for (lane, (attempt, _)) in &world.database.attempts {
+        for (lane, kept) in &world.database.attempts {
             let row = world.database.rows.get(lane).filter(|r| owner.is_none() || r.owner == owner);
-            if let Some(current) = attempt.current.filter(|c| row.is_some_and(|r| *c >= r.next_offset)) {
+            if let Some(current) = kept.attempt.current.filter(|c| row.is_some_and(|r| *c >= r.next_offset)) {
                 *self.framed.entry((*lane, current)).or_default() += 1;
             }
         }

@@ -18,15 +18,16 @@ pub(super) const COLUMNS: &str = "a.exits, a.current, a.tries";
 /// As [`Attempt::after_exit`].
 const EXIT: &str = "INSERT INTO tidemill.attempt AS a (source, partition, blamed) VALUES ($1, $2, $4)
     ON CONFLICT (source, partition) DO UPDATE SET exits = a.exits + 1, blamed = EXCLUDED.blamed,
-      tries = CASE WHEN a.current >= $3 THEN a.tries + 1 ELSE 0 END, current = CASE WHEN a.current >= $3 THEN a.current END
+      counted = coalesce((a.current >= $3 AND a.noted = $4)::int4, 0),
+      tries = CASE WHEN a.current >= $3 THEN a.tries + coalesce((a.noted = $4)::int4, 0) ELSE 0 END, current = CASE WHEN a.current >= $3 THEN a.current END
     RETURNING a.exits, a.current, a.tries";
 /// As [`Attempt::noting`], by the owner alone.
-const NOTE: &str = "UPDATE tidemill.attempt a SET current = $3::int8, tries = CASE WHEN a.current = $3 THEN a.tries ELSE 0 END
+const NOTE: &str = "UPDATE tidemill.attempt a SET current = $3::int8, noted = $4, tries = CASE WHEN a.current = $3 THEN a.tries ELSE 0 END
     FROM tidemill.progress p WHERE a.source = $1 AND a.partition = $2 AND p.source = a.source AND p.partition = a.partition
       AND p.epoch = $4 AND p.owner = $5 RETURNING 1";
 /// As [`Attempt::forgiven`], by the owner that was blamed.
 const ALIVE: &str =
-    "UPDATE tidemill.attempt SET exits = greatest(exits - 1, 0), tries = greatest(tries - 1, 0), blamed = NULL
+    "UPDATE tidemill.attempt SET exits = greatest(exits - 1, 0), tries = greatest(tries - counted, 0), counted = 0, blamed = NULL
     WHERE source = $1 AND partition = $2 AND blamed = $3 RETURNING 1";
 const CALM: &str = "DELETE FROM tidemill.attempt a USING tidemill.progress p WHERE a.source = $1 AND a.partition = $2
     AND p.source = a.source AND p.partition = a.partition AND p.epoch = $3 AND p.owner = $4 RETURNING 1";
