@@ -33,7 +33,8 @@ pub struct Metric {
 }
 
 /// Last word of a name, before `_total`.
-pub const UNITS: [&str; 18] = [
+pub const UNITS: [&str; 19] = [
+    "transactions",
     "records",
     "bytes",
     "batches",
