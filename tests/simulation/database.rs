@@ -126,7 +126,7 @@ impl Database {
         }
         let mark =
             if mutants::on("fence_not_exact") { row.next_offset <= expected } else { row.next_offset == expected };
-        let whose = mutants::on("fence_no_epoch") || (row.epoch == epoch && row.owner == Some(owner));
+        let whose = row.epoch == epoch && row.owner == Some(owner);
         mark && whose
     }
 

@@ -472,7 +472,6 @@ fn s1_every_planted_bug_is_caught() {
     let bugs = [
         "no_fence",
         "fence_not_exact",
-        "fence_no_epoch",
         "miss_is_success",
         "no_row_check",
         "commit_taken",
