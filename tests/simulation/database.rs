@@ -33,6 +33,8 @@ pub struct Kept {
 pub struct Database {
     pub rows: BTreeMap<Lane, Mark>,
     pub attempts: BTreeMap<Lane, Kept>,
+    /// Moves of a mark by others than its owner (rule W2).
+    pub foreign: Vec<(Lane, Epoch)>,
     /// `(lane, offset, how)` in the order in which they became visible.
     pub ends: Vec<(Lane, i64, End)>,
 }
@@ -113,7 +115,11 @@ impl Database {
                 }
             }
             assert_eq!((rows, dead), (m.counts.stored, m.counts.dead), "the counts of a move are those of its records");
-            self.rows.get_mut(&m.lane).expect("the fence saw it").next_offset = m.end;
+            let row = self.rows.get_mut(&m.lane).expect("the fence saw it");
+            if (row.epoch, row.owner) != (m.epoch, Some(owner)) {
+                self.foreign.push((m.lane, m.epoch));
+            }
+            row.next_offset = m.end;
             answer.push(Moved { lane: m.lane, rows, dead });
         }
         Some(answer)
@@ -126,7 +132,7 @@ impl Database {
         }
         let mark =
             if mutants::on("fence_not_exact") { row.next_offset <= expected } else { row.next_offset == expected };
-        let whose = row.epoch == epoch && row.owner == Some(owner);
+        let whose = mutants::on("fence_no_epoch") || (row.epoch == epoch && row.owner == Some(owner));
         mark && whose
     }
 

@@ -358,6 +358,7 @@ impl Simulation {
     /// P1 and P3: below the mark every record of the log has one disposition, in offset order.
     fn check(&self) {
         let world = self.world.borrow();
+        assert_eq!(world.database.foreign, [], "W2: only the owner moves a mark, under its epoch");
         for (lane, log) in &world.logs {
             let mark = world.database.rows.get(lane).map_or(0, |r| r.next_offset);
             let got: Vec<i64> = world.database.ends.iter().filter(|(l, _, _)| l == lane).map(|(_, o, _)| *o).collect();
@@ -472,6 +473,7 @@ fn s1_every_planted_bug_is_caught() {
     let bugs = [
         "no_fence",
         "fence_not_exact",
+        "fence_no_epoch",
         "miss_is_success",
         "no_row_check",
         "commit_taken",
