@@ -1,10 +1,9 @@
 //! What a record costs in allocations from decoding to its encoded row. In a process of its own, for the allocator that counts;
 //! `kafka_take` counts those of handing a record out.
 
-use std::alloc::GlobalAlloc;
-use std::alloc::Layout;
-use std::alloc::System;
-use std::cell::Cell;
+#[path = "support/counting.rs"]
+mod counting;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,27 +23,8 @@ use tidemill::domain::lane::Epoch;
 use tidemill::domain::lane::Lane;
 use tidemill::pipeline::mill::Mill;
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Counts what this thread allocates; a buffer that grows counts as often as it does.
-struct Counting;
-
-// SAFETY: everything is passed on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(start, layout) }
-    }
-}
-
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static COUNTING: counting::Counting = counting::Counting;
 
 /// The daemon's mill over a bundle of the repository, or without a model.
 fn mill(bundle: Option<&str>, templates: bool) -> Mill {
@@ -81,9 +61,9 @@ fn turn(mill: &mut Mill, payments: &mut Payments, count: u32) -> u64 {
     let mut least = u64::MAX;
     for _ in 0..8 {
         let batch = batch(payments, count);
-        let before = ALLOCATIONS.get();
+        let before = counting::allocations();
         let (scored, _) = mill.turn(batch);
-        let after = ALLOCATIONS.get();
+        let after = counting::allocations();
         assert!((0..count as usize).all(|r| scored.verdicts.is_kept(r) && !scored.rows.row(r).is_empty()));
         least = least.min(after - before);
     }

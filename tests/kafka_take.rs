@@ -1,9 +1,8 @@
 //! What handing out a record costs on the intake thread. In a process of its own, for the allocator that counts.
 
-use std::alloc::GlobalAlloc;
-use std::alloc::Layout;
-use std::alloc::System;
-use std::cell::Cell;
+#[path = "support/counting.rs"]
+mod counting;
+
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -26,27 +25,8 @@ use tidemill::ports::Broker;
 use tidemill::ports::BrokerEvent;
 use tidemill::ports::Room;
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Counts what this thread allocates in Rust; librdkafka has an allocator of its own.
-struct Counting;
-
-// SAFETY: everything is passed on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(start, layout) }
-    }
-}
-
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static COUNTING: counting::Counting = counting::Counting;
 
 /// CPU time of this thread.
 fn cpu() -> Duration {
@@ -96,12 +76,12 @@ fn cost(headers: usize) -> (f64, f64) {
     batch.records.reserve(COUNT);
     let (mut records, mut time, mut allocations) = (0, Duration::ZERO, 0);
     while records < COUNT {
-        let (start, before) = (cpu(), ALLOCATIONS.get());
+        let (start, before) = (cpu(), counting::allocations());
         let taken = broker.take(LANE, 0, Room { records: 256, bytes: usize::MAX }, &mut batch);
         if taken.records > 0 {
             records += taken.records as usize;
             time += cpu() - start;
-            allocations += ALLOCATIONS.get() - before;
+            allocations += counting::allocations() - before;
         } else {
             broker.poll(&mut events);
             assert!(Instant::now() < end, "{records} of {COUNT} records came; {events:?}");
