@@ -1,7 +1,6 @@
 //! The SQL half of claims: who owns a lane, from where on (rules C3, C5, W7). First offsets are found by the caller (C4).
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -19,8 +18,8 @@ use super::attempt;
 use super::connect::Database;
 use super::fault;
 use super::marks::mark;
+use super::query::query;
 use super::register::Registered;
-use super::store::bounded;
 use super::wire::Uuid;
 
 const PEEK: &str = "SELECT next_offset, epoch, owner FROM tidemill.progress WHERE source = $1 AND partition = $2";
@@ -200,15 +199,7 @@ impl Progress {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, SinkError> {
-        let lease = self.database.lease().await?;
-        let work = async {
-            let failed = |e| fault::sink_error(&e, doing, false);
-            let prepared = lease.prepare_cached(sql).await.map_err(failed)?;
-            lease.query(&prepared, params).await.map_err(failed)
-        };
-        let rows = bounded(self.database.call_timeout(), doing, &AtomicBool::new(false), work).await?;
-        lease.give_back();
-        Ok(rows)
+        query(&self.database, doing, sql, params).await
     }
 }
 

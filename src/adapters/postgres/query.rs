@@ -19,7 +19,11 @@ pub(super) async fn query(
     params: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, SinkError> {
     let lease = database.lease().await?;
-    let work = async { lease.query(sql, params).await.map_err(|e| fault::sink_error(&e, doing, false)) };
+    let work = async {
+        let failed = |e| fault::sink_error(&e, doing, false);
+        let prepared = lease.prepare_cached(sql).await.map_err(failed)?;
+        lease.query(&prepared, params).await.map_err(failed)
+    };
     let rows = bounded(database.call_timeout(), doing, &AtomicBool::new(false), work).await?;
     lease.give_back();
     Ok(rows)
