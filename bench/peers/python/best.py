@@ -16,7 +16,8 @@ import numpy as np
 import onnxruntime as ort
 import orjson
 import uvloop
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
+from consumer import subscribed
 from features import row
 
 bootstrap, pg, topic, group, model = sys.argv[1:6]
@@ -45,19 +46,7 @@ def work(consumer):
 
 async def main():
     con = await asyncpg.connect(pg)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": group,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "queued.max.messages.kbytes": 65536,
-            "fetch.queue.backoff.ms": 10,
-            "fetch.message.max.bytes": 4194304,
-            "partition.assignment.strategy": "cooperative-sticky",
-        }
-    )
-    consumer.subscribe([topic])
+    consumer = subscribed(bootstrap, topic, group)
     loop = asyncio.get_running_loop()
     pending = None
 

@@ -17,7 +17,8 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 import onnxruntime as ort
 import polars as pl
 import psycopg
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
+from consumer import subscribed
 from features import CATEGORIES, COUNTRIES, DEVICES
 
 bootstrap, pg, topic, group, model = sys.argv[1:6]
@@ -66,19 +67,7 @@ FEATURES = [
 ]
 FEATURES = [e.cast(pl.Float32).alias(str(i)) for i, e in enumerate(FEATURES)]
 
-consumer = Consumer(
-    {
-        "bootstrap.servers": bootstrap,
-        "group.id": group,
-        "auto.offset.reset": "earliest",
-        "enable.auto.commit": False,
-        "queued.max.messages.kbytes": 65536,
-        "fetch.queue.backoff.ms": 10,
-        "fetch.message.max.bytes": 4194304,
-        "partition.assignment.strategy": "cooperative-sticky",
-    }
-)
-consumer.subscribe([topic])
+consumer = subscribed(bootstrap, topic, group)
 batches = queue.Queue(2)
 
 
