@@ -72,13 +72,13 @@ def where(result):
     lines = stages.rows(result["rounds"], result["alone"]) if result.get("alone") else []
     if not lines:
         return []
-    head = ["", *stages.STAGES, "alone: consume", "alone: decode", "alone: infer"]
+    head = ["", *stages.STAGES, "alone: consume", *(f"alone: {p}" for p in stages.PARTS), "whole ÷ sum of stages"]
     return [
         "### Where Tidemill's time goes",
         "",
         "CPU µs a record by thread, from start to the last row. Beside it stages alone: the consuming threads of a daemon that skips every "
-        "record unread, and decoding and inference by `tidemill model bench` (batches of 1,024, one thread). Consuming alone keeps up with "
-        "the client, so that its queues are short; in the whole they are full.",
+        "record unread, and decoding, inference and encoding by `tidemill model bench` (batches of 1,024, one thread). Consuming alone keeps "
+        "up with the client, so that its queues are short; in the whole they are full. The sum takes writing from the daemon without a model.",
         "",
         *table(head, lines),
         "",
@@ -135,7 +135,9 @@ def latency(runs):
 
 
 def markdown(result):
-    lines = targets.of_rounds(result["rounds"], result["facts"]["avx512"]) + targets.of_latency(result["latency"])
+    lines = targets.of_rounds(result["rounds"], result["facts"]["avx512"])
+    lines += targets.of_stages(stages.whole(result["rounds"], result.get("alone")))
+    lines += targets.of_latency(result["latency"])
     lines += targets.of_series(result["series"])
     text = machine(result["facts"]) + [""]
     if result["rounds"]:

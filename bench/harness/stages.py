@@ -17,22 +17,27 @@ STAGES = {
     "decode, infer, encode": r"^mill-",
     "write and everything else": r"",
 }
+# Measured alone by `tidemill model bench`.
+PARTS = ("decode", "infer", "encode")
 
 
 def alone(tools):
-    """{bundle: (decode, infer) in µs a record} of one thread with batches of 1,024, by `tidemill model bench`."""
+    """{bundle: {"decode", "infer", "encode"} in µs a record} of one thread with batches of 1,024, by `tidemill model bench`."""
     file = tools.work / "events.jsonl"
     with open(file, "wb") as out:
         for _, _, e in events.payments(0, 1, EVENTS, 5):
             out.write(orjson.dumps(e) + b"\n")
     found = {}
-    for bundle in ("mlp", "gbt"):
-        command = [tools.tidemill, "model", "bench", contenders.ROOT / "models/fraud" / bundle, "--events", file, "--json"]
-        done = subprocess.run(command, capture_output=True, text=True)
+    nowhere = contenders.Place("localhost:9", "payments", "nobody", "postgresql://localhost/nothing")
+    for name, bundle in (("tidemill", "mlp"), ("tidemill-gbt", "gbt")):
+        config = tools.work / f"alone-{bundle}.toml"
+        config.write_text(contenders.ALL[name].configuration(nowhere))
+        command = [tools.tidemill, "model", "bench", contenders.ROOT / "models/fraud" / bundle, "--events", file]
+        done = subprocess.run([*command, "-c", config, "--json"], capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"bench: model bench failed:\n{done.stdout}{done.stderr}")
         last = json.loads(done.stdout)["batches"][-1]
-        found[bundle] = (last["decode_us_per_row"], last["infer_us_per_row"])
+        found[bundle] = {part: last[f"{part}_ns"] / 1000 for part in PARTS}
     return found
 
 
@@ -64,7 +69,7 @@ def by_thread(run):
 
 
 def rows(all_runs, measured):
-    """Lines of the report's table: a contender, its stages by thread, and stages alone."""
+    """Lines of the report's table: a contender, its stages by thread, stages alone, and the whole ÷ their sum."""
     lines = []
     for name, bundle in (("tidemill", "mlp"), ("tidemill-gbt", "gbt"), ("tidemill-none", None)):
         runs = [r for r in all_runs.get(name, []) if r]
@@ -72,6 +77,20 @@ def rows(all_runs, measured):
             continue
         parts = [by_thread(r) for r in runs]
         cells = [f.show(f.spread([p[s] for p in parts])) for s in STAGES]
-        alone = [measured["consume"], *measured["models"].get(bundle, (None, None))]
-        lines.append([contenders.ALL[name].name, *cells, *(f"{x:.2f}" if x else "-" for x in alone)])
+        models = measured["models"].get(bundle, {})
+        alone = [measured["consume"], *(models.get(part) for part in PARTS)]
+        share = whole(all_runs, measured, name, bundle)
+        lines.append([contenders.ALL[name].name, *cells, *(f"{x:.2f}" if x else "-" for x in alone), f.show(share)])
     return lines
+
+
+def whole(all_runs, measured, name="tidemill", bundle="mlp"):
+    """CPU of the whole daemon ÷ the sum of its stages alone. Writing cannot run alone: what a daemon without a model spends
+    outside of its consuming and mill threads stands for it."""
+    last = list(STAGES)[-1]
+    if not measured or bundle not in measured["models"] or not measured["consume"]:
+        return None
+    fixed = measured["consume"] + sum(measured["models"][bundle].values())
+    writes = [by_thread(r)[last] if r else None for r in all_runs.get("tidemill-none", [])]
+    totals = [sum(by_thread(r).values()) if r else None for r in all_runs.get(name, [])]
+    return f.paired(totals, writes, lambda total, write: total / (fixed + write))

@@ -10,6 +10,7 @@ TREES = 0.3
 # cannot be had from the registries and were measured elsewhere.
 NO_MODEL = 3.0
 MEMORY = 200
+WHOLE = 1.25
 LATENCY = {20_000: {"p50": 5.0, "p99": 15.0}, 50_000: {"p99": 25.0}}
 
 
@@ -44,6 +45,12 @@ def of_rounds(rounds, avx512):
         lines.append(line("peak RSS, MB", f"≤ {MEMORY}", memory, 0, memory["max"] <= MEMORY))
         lines.append(line("peak RSS, MB, under the printed plan", f"≤ {plan:.0f}", memory, 0, memory["max"] <= plan))
     return lines
+
+
+def of_stages(figure):
+    if not figure:
+        return []
+    return [line("CPU a record ÷ sum of its stages alone", f"≤ {WHOLE}", figure, 2, figure["median"] <= WHOLE)]
 
 
 def of_series(all_series):
