@@ -73,7 +73,7 @@ fn b8_errors_of_the_group_are_joined_again_after() {
 #[test]
 fn b26_a_batch_that_is_damaged_on_its_way_is_fetched_again() {
     let (site, way) = detoured("b26", 1);
-    let daemon = site.ready("only", &[]);
+    let daemon = site.ready("only", &["intake.reclaim_after=200ms", "intake.reclaim_cap=1s"]);
     lanes(&daemon, "assigned", 1);
     let mut sent = site.produce(100);
     site.settle();
