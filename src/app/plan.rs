@@ -8,6 +8,9 @@ use crate::adapters::models::bundle::Bundle;
 use crate::config::Config;
 use crate::domain::units::ByteSize;
 
+/// Code, stacks, the libraries' threads and what the allocator keeps back: read off a process under load.
+const PROCESS: u64 = 48 << 20;
+
 /// Threads and memory.
 pub struct Plan {
     pub threads: usize,
@@ -34,9 +37,9 @@ impl Plan {
         })
     }
 
-    /// Bytes that the buffers and the model take at most; code, stacks and the allocator come on top.
+    /// Bytes that the process takes at most, if records are as large and as compressed as the plan of the client counts.
     pub fn total(&self) -> u64 {
-        self.kafka.total() + self.in_flight + self.groups + self.model
+        self.kafka.total() + self.in_flight + self.groups + self.model + PROCESS
     }
 }
 
@@ -51,13 +54,14 @@ impl fmt::Display for Plan {
         let mib = |bytes: u64| ByteSize::mib(bytes.div_ceil(1 << 20));
         write!(
             f,
-            "{} mill threads; memory at most {} = kafka {} + in flight {} + groups {} + model {}",
+            "{} mill threads; memory at most {} = kafka {} + in flight {} + groups {} + model {} + process {}",
             self.threads,
             mib(self.total()),
             mib(self.kafka.total()),
             mib(self.in_flight),
             mib(self.groups),
-            mib(self.model)
+            mib(self.model),
+            mib(PROCESS)
         )
     }
 }

@@ -37,6 +37,7 @@ pub fn reader(options: &Options, plan: &MemoryPlan) -> ClientConfig {
         .set("max.poll.interval.ms", options.max_poll_interval.0.to_string())
         .set("fetch.wait.max.ms", options.fetch_wait.0.to_string())
         .set("queued.max.messages.kbytes", plan.queued_kib.to_string())
+        .set("queued.min.messages", plan.queued_records.to_string())
         .set("max.partition.fetch.bytes", plan.partition_fetch.to_string())
         .set("fetch.max.bytes", plan.response.to_string())
         // Nothing is produced, but the client is only made when this is not above the line before.
@@ -169,7 +170,7 @@ mod tests {
                 ("enable.auto.commit", "false"),
                 ("security.protocol", "sasl_ssl"),
                 ("fetch.queue.backoff.ms", "20"),
-                ("queued.max.messages.kbytes", "4437"),
+                ("queued.max.messages.kbytes", "765"),
             ] {
                 assert_eq!(native.get(name).unwrap(), want, "{name}");
             }
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn a_client_is_made_with_the_least_memory_that_is_accepted() {
         let options = Options { brokers: vec!["b:1".into()], group: "g".into(), ..Options::default() };
-        let plan = MemoryPlan::new(ByteSize(128 << 10), 1).unwrap();
+        let plan = MemoryPlan::new(ByteSize(192 << 10), 1).unwrap();
         let made: Result<rdkafka::consumer::BaseConsumer, _> = reader(&options, &plan).create();
         made.map(drop).unwrap();
     }

@@ -4,13 +4,29 @@ use std::fmt;
 
 use crate::domain::units::ByteSize;
 
-/// Least that a partition's queue, and one fetch of it, may hold.
-const FLOOR: u64 = 64 << 10;
+/// A fetch is compressed, and so many times as large when it is read: what JSON comes to with lz4 or zstd.
+const EXPANSION: u64 = 4;
+/// What librdkafka keeps of a record beside its bytes, in bytes (`rd_kafka_op_t` and its share of the queue).
+const RECORD_COST: u64 = 400;
+/// Mean size that records are counted with, in bytes; smaller ones take more than the plan says.
+const RECORD_SIZE: u64 = 256;
+/// Least that a fetch of one partition may ask for: producers send batches of this size unless told otherwise.
+const FETCH_MIN: u64 = 16 << 10;
 /// A larger fetch per partition gains nothing that was measured.
 const FETCH_MAX: u64 = 1 << 20;
+/// Part of a partition's share that a fetch is: read, and with what is kept beside the records, it is ten times as large.
+const FETCH_PART: u64 = 16;
+/// Least share of a partition: the smallest fetch and a few records in the queue.
+const SHARE_MIN: u64 = 192 << 10;
 /// Largest values that librdkafka takes.
 const QUEUE_KIB_MAX: u64 = 2_097_151;
+const QUEUE_RECORDS_MAX: u64 = 10_000_000;
 const RESPONSE_MAX: u64 = 50 << 20;
+
+/// Memory that records of so many bytes take.
+fn held(bytes: u64) -> u64 {
+    bytes + bytes / RECORD_SIZE * RECORD_COST
+}
 
 /// Limits of the client's queues. Fixed when the client is made: a partition that is added later comes on top.
 ///
@@ -20,6 +36,7 @@ pub struct MemoryPlan {
     pub memory: u64,
     pub partitions: u32,
     pub queued_kib: u64,
+    pub queued_records: u64,
     pub partition_fetch: u64,
     pub response: u64,
 }
@@ -27,7 +44,7 @@ pub struct MemoryPlan {
 /// The memory is too small for the partitions.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "intake.memory = {memory} does not fit {partitions} partitions: each needs a queue and a fetch of 64KiB; \
+    "intake.memory = {memory} does not fit {partitions} partitions: each needs 192KiB for a queue and a fetch; \
      set it to {needed} or more, or run more processes with fewer topics each"
 )]
 pub struct DoesNotFit {
@@ -41,18 +58,20 @@ impl MemoryPlan {
     pub fn new(memory: ByteSize, partitions: u32) -> Result<MemoryPlan, DoesNotFit> {
         let count = u64::from(partitions.max(1));
         let share = memory.0 / count;
-        if share < 2 * FLOOR {
-            return Err(DoesNotFit { memory, partitions, needed: ByteSize(count * 2 * FLOOR) });
+        if share < SHARE_MIN {
+            return Err(DoesNotFit { memory, partitions, needed: ByteSize(count * SHARE_MIN) });
         }
-        let partition_fetch = (share / 2).min(FETCH_MAX);
-        let queued_kib = ((share - partition_fetch) >> 10).min(QUEUE_KIB_MAX);
+        let partition_fetch = (share / FETCH_PART).clamp(FETCH_MIN, FETCH_MAX);
+        let queued = (share - held(EXPANSION * partition_fetch)) * RECORD_SIZE / (RECORD_SIZE + RECORD_COST);
+        let queued_kib = (queued >> 10).min(QUEUE_KIB_MAX);
+        let queued_records = ((queued_kib << 10) / RECORD_SIZE).min(QUEUE_RECORDS_MAX);
         let response = (count * partition_fetch).min(RESPONSE_MAX);
-        Ok(MemoryPlan { memory: memory.0, partitions, queued_kib, partition_fetch, response })
+        Ok(MemoryPlan { memory: memory.0, partitions, queued_kib, queued_records, partition_fetch, response })
     }
 
-    /// Bytes that the client holds at most, as fetched (a compressed batch grows when it is read).
+    /// Bytes that the client holds at most, with what it keeps beside the records.
     pub fn total(&self) -> u64 {
-        u64::from(self.partitions.max(1)) * ((self.queued_kib << 10) + self.partition_fetch)
+        u64::from(self.partitions.max(1)) * (held(self.queued_kib << 10) + held(EXPANSION * self.partition_fetch))
     }
 }
 
@@ -60,10 +79,13 @@ impl fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} partitions x ({}KiB queue + {}KiB fetch) = {}KiB of {}KiB",
+            "{} partitions x ({}KiB queue of at most {} records + {}KiB fetch that grows by {}, {} bytes beside a record) = {}KiB of {}KiB",
             self.partitions,
             self.queued_kib,
+            self.queued_records,
             self.partition_fetch >> 10,
+            EXPANSION,
+            RECORD_COST,
             self.total() >> 10,
             self.memory >> 10
         )
@@ -81,7 +103,7 @@ mod tests {
                 match MemoryPlan::new(memory, partitions) {
                     Ok(plan) => {
                         assert!(plan.total() <= memory.0, "{plan}");
-                        assert!(plan.queued_kib >= 64 && plan.partition_fetch >= FLOOR, "{plan}");
+                        assert!(plan.queued_kib >= 10 && plan.queued_records >= 40 && plan.partition_fetch >= FETCH_MIN, "{plan}");
                     }
                     Err(e) => {
                         assert!(MemoryPlan::new(e.needed, partitions).is_ok(), "{e}");
@@ -95,8 +117,10 @@ mod tests {
     #[test]
     fn t5_the_sum_is_printed() {
         let plan = MemoryPlan::new(ByteSize::mib(64), 256).unwrap();
-        assert_eq!(plan.to_string(), "256 partitions x (128KiB queue + 128KiB fetch) = 65536KiB of 65536KiB");
+        let want = "256 partitions x (35KiB queue of at most 140 records + 16KiB fetch that grows by 4, 400 bytes beside a \
+                    record) = 64944KiB of 65536KiB";
+        assert_eq!(plan.to_string(), want);
         let error = MemoryPlan::new(ByteSize::mib(64), 513).unwrap_err().to_string();
-        assert!(error.contains("64MiB") && error.contains("513") && error.contains("65664KiB"), "{error}");
+        assert!(error.contains("64MiB") && error.contains("513") && error.contains("98496KiB"), "{error}");
     }
 }

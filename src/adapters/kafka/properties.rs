@@ -33,6 +33,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("enable.partition.eof", "an end of partition is no record; idle partitions are seen in the statistics"),
     ("check.crcs", "a damaged batch would be handed out as data"),
     ("message.max.bytes", DEDUCED),
+    ("queued.min.messages", DEDUCED),
     ("queued.max.messages.kbytes", DEDUCED),
     ("max.partition.fetch.bytes", DEDUCED),
     ("fetch.message.max.bytes", DEDUCED),

@@ -152,8 +152,9 @@ impl Intake {
 
     pub(super) fn close(&mut self, why: Closed, orders: &mut Vec<Order>) {
         let mut batch = std::mem::take(&mut self.open);
-        // The next one will be about as large: no growing, no copying.
-        self.open.bytes.reserve(batch.bytes.len().min(self.settings.batch.bytes_max.bytes()));
+        // The next one will be about as large, or a little larger: no growing, no copying.
+        let bytes = batch.bytes.len().min(self.settings.batch.bytes_max.bytes());
+        self.open.bytes.reserve(bytes + bytes / 16);
         self.open.records.reserve(batch.records.len());
         batch.full = matches!(why, Closed::Rows | Closed::Bytes);
         self.fly(&mut batch);

@@ -33,8 +33,8 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             memory: ByteSize::mib(64),
-            in_flight_records: 65_536,
-            in_flight_bytes: ByteSize::mib(64),
+            in_flight_records: 32_768,
+            in_flight_bytes: ByteSize::mib(32),
             reclaim_after: Millis::secs(2),
             reclaim_cap: Millis::secs(30),
             parked_recheck: Millis::secs(5),
