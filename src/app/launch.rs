@@ -110,6 +110,9 @@ pub async fn launch(config: &Config, prepared: &Prepared, surface: &Surface) -> 
     let told = |trouble: &Trouble| surface.waiting_for(trouble);
     let scout = Scout::open(&config.kafka, KAFKA_TIMEOUT).map_err(|e| stop("kafka", e.to_string()))?;
     let scout = Arc::new(scout);
+    // A signal may drop this future, and the client's own drop waits for its threads, which a resolver can hold for longer
+    // than any budget. They end with the process.
+    std::mem::forget(Arc::clone(&scout));
     let cluster = connect::until_answered(config, &mut dice, told, || connect::cluster(&scout)).await?;
     let plan = Plan::new(config, prepared.bundle.as_ref(), cluster.partitions())
         .map_err(|e| stop("intake.memory", e.to_string()))?;

@@ -149,3 +149,41 @@ pub fn t6_the_end_of_a_partition_is_known_and_forgotten_by_a_restart(rig: &Rig) 
     }
     reader.close_soon();
 }
+
+pub fn t6_an_end_from_before_a_rebalance_is_not_believed(rig: &Rig) {
+    (0..2).for_each(|p| rig.fill(p, 30));
+    let mut reader = rig.reading(2);
+    reader.turn(Duration::from_secs(3));
+    assert_eq!(reader.lags(), [(lane(0), 30), (lane(1), 30)]);
+    // All is fetched and the end was met. A rebalance throws the records away, and the end is remembered for a while.
+    let mut other = rig.reader(2);
+    other.broker.subscribe().unwrap();
+    let (mut gone, mut given) = (vec![], vec![]);
+    let end = Instant::now() + LONG;
+    let mut settled = Instant::now() + LONG;
+    while Instant::now() < settled {
+        for event in reader.turn(Duration::from_millis(2)) {
+            if let BrokerEvent::Revoked(lanes) = event {
+                reader.broker.unassign(&lanes).unwrap();
+                gone = lanes;
+            }
+        }
+        for event in other.poll() {
+            if let BrokerEvent::Given(lanes) = event {
+                other.broker.assign(&lanes.iter().map(|l| (*l, 30)).collect::<Vec<_>>()).unwrap();
+                given = lanes;
+                settled = Instant::now() + Duration::from_secs(5);
+            }
+        }
+        for partition in 0..2 {
+            assert_eq!(reader.broker.idle_end(lane(partition)), None, "30 records are still to be handed out");
+        }
+        assert!(Instant::now() < end, "no rebalance: gone {gone:?}, given {given:?}");
+    }
+    assert_eq!(gone, given);
+    let kept = if gone[0] == lane(0) { lane(1) } else { lane(0) };
+    assert_eq!(offsets(&reader.read(kept, 0, 30)), (0..30).collect::<Vec<_>>());
+    assert_eq!(reader.idle_end(kept), 30);
+    other.close_soon();
+    reader.close_soon();
+}

@@ -1,6 +1,7 @@
 //! [`Broker`] over the real client. One thread owns it; see the module `context` for what is called back.
 
 use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,10 @@ pub struct KafkaBroker {
     met: Vec<BrokerEvent>,
     stats: Stats,
     down: bool,
+    /// Lanes whose restart failed between its two calls; whether they are still assigned, only the client knows.
+    halfway: HashSet<Lane>,
+    /// Rebalances that the queues know of.
+    rebalances: u64,
     /// Before the client was made: its own age is never above this one's.
     born: Instant,
     topics: Vec<String>,
@@ -98,6 +103,8 @@ impl KafkaBroker {
             met: vec![],
             stats: Stats::default(),
             down: false,
+            halfway: HashSet::new(),
+            rebalances: 0,
             born,
             topics: options.topics.clone(),
             stays: options.group_instance_id.is_some() && options.group_protocol == GroupProtocol::Classic,
@@ -167,9 +174,15 @@ impl KafkaBroker {
         failpoints::hit(Point::InRestart);
         // Dropped first: splitting again while the old queue lives would leave it without its callback.
         self.queues.remove(&lane);
+        let again = !self.halfway.insert(lane);
         let list = self.list([(lane, offset)]).map_err(failed("restart", Fault::Stop))?;
-        self.consumer.incremental_unassign(&list).map_err(failed("restart", Fault::Stop))?;
-        self.assign(&[(lane, offset)])
+        match self.consumer.incremental_unassign(&list) {
+            Err(error) if again => tracing::debug!(target: "kafka", %lane, %error, "it was not assigned any more"),
+            unassigned => unassigned.map_err(failed("restart", Fault::Stop))?,
+        }
+        self.assign(&[(lane, offset)])?;
+        self.halfway.remove(&lane);
+        Ok(())
     }
 
     /// A planted bug: partitions are split off when the first records have come already.
@@ -185,9 +198,17 @@ impl KafkaBroker {
         Ok(())
     }
 
-    /// The statistics of a lane, if they are about its present assignment.
+    /// Reads on at the position where it is, in an assignment of its own, whose statistics can be believed.
+    fn reread(&mut self, lane: Lane, position: i64) {
+        if let Err(error) = self.restart(lane, position) {
+            self.met.push(BrokerEvent::ReadError { lane, message: error.to_string() });
+        }
+    }
+
+    /// The queue of a lane, if the statistics are about its present assignment and nothing waits behind them: the client
+    /// does not count what it gave us.
     fn settled(&self, lane: Lane) -> Option<&Queue> {
-        self.queues.get(&lane).filter(|q| !q.broken && self.stats.age > q.since + SETTLE)
+        self.queues.get(&lane).filter(|q| !q.broken && q.is_handed_out() && self.stats.age > q.since + SETTLE)
     }
 }
 
@@ -221,6 +242,9 @@ impl Broker for KafkaBroker {
             }
             self.stats = stats;
         }
+        if std::mem::replace(&mut self.rebalances, notes.rebalances) != notes.rebalances {
+            self.queues.values_mut().for_each(|queue| queue.emptied = true);
+        }
         drop(notes);
         events.append(&mut self.met);
     }
@@ -236,12 +260,10 @@ impl Broker for KafkaBroker {
             failpoints::hit(Point::AfterPoll);
         }
         if let Some(error) = error {
-            let offset = queue.position;
-            let reason = self.consumer.context().notes().reason.take();
-            let message = reason.unwrap_or_else(|| error.to_string());
-            self.met.push(match error.rdkafka_error_code() {
-                _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => BrokerEvent::Fatal(message),
-                Some(RDKafkaErrorCode::AutoOffsetReset) => BrokerEvent::OutOfRange { lane, offset, message },
+            let (offset, message) = (queue.position, error.text);
+            self.met.push(match error.code {
+                RDKafkaErrorCode::Fatal => BrokerEvent::Fatal(message),
+                RDKafkaErrorCode::AutoOffsetReset => BrokerEvent::OutOfRange { lane, offset, message },
                 _ => BrokerEvent::ReadError { lane, message },
             });
         }
@@ -270,7 +292,8 @@ impl Broker for KafkaBroker {
     }
 
     fn unassign(&mut self, lanes: &[Lane]) -> Result<(), BrokerError> {
-        let assigned: Vec<Lane> = lanes.iter().copied().filter(|lane| self.queues.remove(lane).is_some()).collect();
+        let mut held = |lane: &Lane| self.halfway.remove(lane) | self.queues.remove(lane).is_some();
+        let assigned: Vec<Lane> = lanes.iter().copied().filter(|lane| held(lane)).collect();
         let list = self.list(assigned.iter().map(|lane| (*lane, 0))).map_err(failed("unassign", Fault::Stop))?;
         if let Err(error) = self.consumer.incremental_unassign(&list) {
             tracing::error!(target: "kafka", %error, lanes = assigned.len(), "unassign was refused; answering with nothing");
@@ -280,7 +303,8 @@ impl Broker for KafkaBroker {
         self.consumer.context().notes().revoke_owed = false;
         let waiting = self.queues.iter_mut().filter_map(|(lane, q)| Some((*lane, q.restart.take()?)));
         for (lane, offset) in waiting.collect::<Vec<_>>() {
-            self.restart_now(lane, offset)?;
+            // The revoke is answered: what fails now is the lane's own trouble.
+            self.reread(lane, offset);
         }
         Ok(())
     }
@@ -288,9 +312,13 @@ impl Broker for KafkaBroker {
     fn restart(&mut self, lane: Lane, offset: i64) -> Result<(), BrokerError> {
         let owed = self.consumer.context().notes().revoke_owed;
         match self.queues.get_mut(&lane) {
-            None => {
+            None if !self.halfway.contains(&lane) => {
                 let message = format!("{lane} is not assigned");
                 Err(BrokerError { call: "restart", message, fault: Fault::Stop })
+            }
+            None if owed => {
+                let message = format!("{lane} is not read, and a revoke waits for its answer");
+                Err(BrokerError { call: "restart", message, fault: Fault::Retry })
             }
             // Unassigning one lane would answer the revoke of others.
             Some(queue) if owed => {
@@ -298,7 +326,7 @@ impl Broker for KafkaBroker {
                 queue.restart = Some(offset);
                 Ok(())
             }
-            Some(_) => self.restart_now(lane, offset),
+            _ => self.restart_now(lane, offset),
         }
     }
 
@@ -324,7 +352,13 @@ impl Broker for KafkaBroker {
 
     fn idle_end(&mut self, lane: Lane) -> Option<i64> {
         let queue = self.settled(lane)?;
-        self.stats.lanes.get(&lane)?.idle_end().filter(|end| *end >= queue.position)
+        let (position, emptied) = (queue.position, queue.emptied);
+        let end = self.stats.lanes.get(&lane)?.idle_end().filter(|end| *end >= position)?;
+        if end > position && emptied {
+            self.reread(lane, position);
+            return None;
+        }
+        Some(end)
     }
 
     fn lag(&mut self, lags: &mut Vec<(Lane, i64)>) {

@@ -1,7 +1,6 @@
 //! What librdkafka calls back: noted here, decided by intake (rule C1).
 //!
-//! Rebalances, commits and statistics arrive on the thread that polls the main queue; errors also on one that polls a
-//! partition's queue. The lock is never held while the client is called.
+//! All of it arrives on the thread that polls the main queue. The lock is never held while the client is called.
 
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -31,6 +30,8 @@ pub(super) struct Notes {
     /// Text of the error that the next failing poll returns: the client tells it here and the code there.
     pub reason: Option<String>,
     pub stats: Option<Stats>,
+    /// Rebalances so far. Each pauses what is assigned and throws away what was fetched of it.
+    pub rebalances: u64,
     /// A revoke waits for its answer.
     pub revoke_owed: bool,
     /// From now on callbacks answer for themselves: nobody will.
@@ -101,6 +102,7 @@ impl ConsumerContext for Context {
         let lost = !assign && consumer.assignment_lost();
         failpoints::hit(if assign { Point::InAssignCallback } else { Point::InRevokeCallback });
         let mut notes = self.served();
+        notes.rebalances += 1;
         if notes.closing || (assign && lanes.is_empty()) {
             drop(notes);
             answer_with_nothing(consumer, assign);

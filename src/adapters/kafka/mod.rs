@@ -5,6 +5,7 @@ pub mod cleanup;
 pub mod client;
 pub mod close;
 pub mod context;
+mod fetched;
 pub mod first_offset;
 pub mod memory;
 mod native;

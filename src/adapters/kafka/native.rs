@@ -1,9 +1,6 @@
-//! The few calls that the `rdkafka` crate does not wrap, or wraps with a panic on names that are not UTF-8.
-//!
-//! A producer in C or Go can write such header names; one record must not end the process (promise P6).
+//! The few calls that the `rdkafka` crate does not wrap, or wraps with a panic on texts that are not UTF-8.
 #![allow(unsafe_code)]
 
-use std::ffi::CStr;
 use std::ffi::CString;
 use std::os::raw::c_char;
 use std::os::raw::c_void;
@@ -15,54 +12,41 @@ use rdkafka::bindings as rd;
 use rdkafka::client::NativeClient;
 use rdkafka::error::KafkaError;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::BorrowedMessage;
-
-use crate::domain::batch::Batch;
 
 const OK: rd::rd_kafka_resp_err_t = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
 
-/// Appends the headers of a message in log order.
-pub(super) fn push_headers(message: &BorrowedMessage<'_>, batch: &mut Batch) {
-    let mut headers = ptr::null_mut();
-    // SAFETY: the message is alive; librdkafka parses its headers once and keeps them as long as the message.
-    if unsafe { rd::rd_kafka_message_headers(message.ptr(), &mut headers) } != OK {
-        return;
-    }
-    for index in 0.. {
-        let (mut name, mut value, mut len) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: `headers` is alive (above); past the last index the call fails and sets nothing.
-        if unsafe { rd::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut len) } != OK {
-            return;
-        }
-        // SAFETY: librdkafka ends every header name with a NUL of its own, and owns it as long as the message.
-        let name = unsafe { CStr::from_ptr(name) };
-        batch.push_header(name.to_bytes(), bytes(&value, len));
-    }
-}
-
-/// Bytes that librdkafka owns at least as long as the borrow of the pointer lasts.
-fn bytes(start: &*const c_void, len: usize) -> Option<&[u8]> {
+/// Bytes that librdkafka owns; a null start is no value.
+///
+/// # Safety
+/// A start that is not null has `len` bytes, which stay as they are for `'a`.
+pub(super) unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
     match (start.is_null(), len) {
         (true, _) => None,
         (false, 0) => Some(&[]),
-        // SAFETY: librdkafka gave a start that is not null together with its length.
+        // SAFETY: the caller's promise.
         (false, _) => Some(unsafe { std::slice::from_raw_parts(start.cast(), len) }),
     }
 }
 
 /// Metadata of the first element of a list, if any is set; bytes that are not UTF-8 are replaced.
 pub(super) fn first_metadata(list: &TopicPartitionList) -> Option<String> {
-    // SAFETY: the list is alive, and has `cnt` elements at `elems`.
-    let element = unsafe {
+    // SAFETY: the list is alive, has `cnt` elements at `elems`, and owns their metadata.
+    let metadata = unsafe {
         let list = &*list.ptr();
-        (list.cnt > 0).then(|| &*list.elems)?
+        let element = (list.cnt > 0).then(|| &*list.elems)?;
+        bytes(element.metadata, element.metadata_size)?
     };
-    let start = element.metadata.cast_const();
-    bytes(&start, element.metadata_size).map(|b| String::from_utf8_lossy(b).into_owned())
+    Some(String::from_utf8_lossy(metadata).into_owned())
 }
 
 /// What must be destroyed by one of librdkafka's functions.
-struct Owned<T>(*mut T, unsafe extern "C" fn(*mut T));
+pub(super) struct Owned<T>(*mut T, unsafe extern "C" fn(*mut T));
+
+impl<T> Owned<T> {
+    pub fn ptr(&self) -> *mut T {
+        self.0
+    }
+}
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
@@ -71,7 +55,7 @@ impl<T> Drop for Owned<T> {
     }
 }
 
-fn owned<T>(made: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Option<Owned<T>> {
+pub(super) fn owned<T>(made: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Option<Owned<T>> {
     (!made.is_null()).then_some(Owned(made, destroy))
 }
 
@@ -88,11 +72,31 @@ pub(super) fn commit(client: &NativeClient, list: &TopicPartitionList) -> Result
     if code == OK { Ok(()) } else { Err(KafkaError::ConsumerCommit(code.into())) }
 }
 
-/// The broker's id of a topic, as two halves; `None` when it does not tell (Kafka before 2.8, other brokers, no grant).
+/// The broker's id of a topic; `None` when it does not tell (Kafka before 2.8, other brokers, no grant).
 ///
 /// Blocks for `timeout` at most. Asks `broker`: any of them knows, while the client would wait for the controller, which
 /// some clusters never name (librdkafka's own mock is one).
-pub(super) fn topic_id(client: &NativeClient, topic: &str, broker: i32, timeout: Duration) -> Option<u128> {
+///
+/// # Errors
+/// When no answer came: that says nothing about the topic.
+pub(super) fn topic_id(
+    client: &NativeClient,
+    topic: &str,
+    broker: i32,
+    timeout: Duration,
+) -> Result<Option<u128>, RDKafkaErrorCode> {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, RequestTimedOut};
+    let Some(event) = describe(client, topic, broker, timeout) else { return Err(OperationTimedOut) };
+    // SAFETY: the event is alive.
+    let code = RDKafkaErrorCode::from(unsafe { rd::rd_kafka_event_error(event.ptr()) });
+    match code {
+        AllBrokersDown | BrokerTransportFailure | OperationTimedOut | RequestTimedOut => Err(code),
+        _ => Ok(described(&event)),
+    }
+}
+
+/// The answer to DescribeTopics, if one came in time.
+fn describe(client: &NativeClient, topic: &str, broker: i32, timeout: Duration) -> Option<Owned<rd::rd_kafka_event_t>> {
     let name = CString::new(topic).ok()?;
     let mut names: [*const c_char; 1] = [name.as_ptr()];
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
@@ -118,13 +122,17 @@ pub(super) fn topic_id(client: &NativeClient, topic: &str, broker: i32, timeout:
         rd::rd_kafka_DescribeTopics(client.ptr(), topics.0, options.0, queue.0);
         rd::rd_kafka_queue_poll(queue.0, millis)
     };
-    let event = owned(event, rd::rd_kafka_event_destroy)?;
+    owned(event, rd::rd_kafka_event_destroy)
+}
+
+/// The one topic's id in an answer; `None` if it has none, or is an error.
+fn described(event: &Owned<rd::rd_kafka_event_t>) -> Option<u128> {
     // SAFETY: result, description and id belong to the event, which lives to the end of this function; each is checked for null.
     unsafe {
-        if rd::rd_kafka_event_error(event.0) != OK {
+        if rd::rd_kafka_event_error(event.ptr()) != OK {
             return None;
         }
-        let result = rd::rd_kafka_event_DescribeTopics_result(event.0);
+        let result = rd::rd_kafka_event_DescribeTopics_result(event.ptr());
         let mut count = 0;
         let found = (!result.is_null()).then(|| rd::rd_kafka_DescribeTopics_result_topics(result, &mut count))?;
         let description = (!found.is_null() && count == 1).then(|| *found)?;

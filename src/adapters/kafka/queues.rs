@@ -7,20 +7,18 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use rdkafka::Message;
-use rdkafka::Timestamp;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 
 use crate::adapters::kafka::context::Context;
-use crate::adapters::kafka::native;
+use crate::adapters::kafka::fetched::ReadError;
+use crate::adapters::kafka::fetched::Source;
+use crate::adapters::kafka::fetched::View;
 use crate::domain::batch::Batch;
 use crate::domain::batch::Record;
 use crate::domain::batch::Span;
-use crate::domain::batch::TimestampKind;
 use crate::domain::lane::Lane;
 use crate::ports::Room;
 use crate::ports::Taken;
@@ -62,15 +60,22 @@ impl fmt::Debug for Ready {
 
 /// An assigned partition. Dropping it leaves the partition silent until it is split again, so it lives as long as the assignment.
 pub(super) struct Queue {
-    queue: PartitionQueue<Context>,
+    source: Source,
+    /// Keeps the callback.
+    _queue: PartitionQueue<Context>,
     /// Next offset to hand out.
     pub position: i64,
+    /// Size of the record that was handed out last, by which as many are asked for as fit the room. The first comes alone.
+    size: usize,
     /// Age of the client when the partition was assigned: older statistics are about an older assignment.
     pub since: Duration,
     /// An error was met: nothing is handed out until the restart (rule W6).
     pub broken: bool,
     /// A restart that waits until a revoke is answered.
     pub restart: Option<i64>,
+    /// A rebalance has thrown away what was fetched. The client's numbers may be from before for a while, when all of it had
+    /// been fetched, so an end that lies ahead is believed only after a restart (rule T6).
+    pub emptied: bool,
 }
 
 /// The queues of all assigned partitions.
@@ -89,30 +94,39 @@ impl Queue {
     ) -> Option<Queue> {
         let topic = consumer.context().topic(lane);
         let mut queue = consumer.split_partition_queue(topic, lane.partition)?;
+        let source = Source::new(consumer, topic, lane.partition)?;
         let ready = Arc::clone(ready);
         queue.set_nonempty_callback(move || ready.put(lane));
-        Some(Queue { queue, position, since, broken: false, restart: None })
+        Some(Queue { source, _queue: queue, position, size: usize::MAX, since, broken: false, restart: None, emptied: false })
+    }
+
+    /// Everything that the client gave us was handed out.
+    pub fn is_handed_out(&self) -> bool {
+        self.source.is_empty()
     }
 
     /// See [`crate::ports::Broker::take`]; an error ends the call and breaks the queue.
-    pub fn take(&mut self, from: i64, room: Room, batch: &mut Batch) -> (Taken, Option<KafkaError>) {
+    pub fn take(&mut self, from: i64, room: Room, batch: &mut Batch) -> (Taken, Option<ReadError>) {
         let mut taken = Taken::default();
         let start = batch.bytes.len();
         while !self.broken {
-            if taken.records >= room.records || batch.bytes.len() - start >= room.bytes {
+            let used = batch.bytes.len() - start;
+            if taken.records >= room.records || used >= room.bytes {
                 return (taken, None);
             }
-            match self.queue.poll(Duration::ZERO) {
-                None => break,
-                Some(Err(error)) => {
+            let most = ((room.records - taken.records) as usize).min((room.bytes - used) / self.size);
+            let Some(fetched) = self.source.next(most) else { break };
+            match fetched.view() {
+                Err(error) => {
                     self.broken = true;
                     taken.drained = true;
                     return (taken, Some(error));
                 }
-                Some(Ok(message)) if message.offset() < from => taken.stale += 1,
-                Some(Ok(message)) => {
+                Ok(message) if message.offset() < from => taken.stale += 1,
+                Ok(message) => {
                     self.position = message.offset() + 1;
-                    copy(&message, batch);
+                    append(message, batch);
+                    self.size = (batch.bytes.len() - start - used).max(1);
                     taken.records += 1;
                 }
             }
@@ -124,16 +138,16 @@ impl Queue {
 
 /// Appends a record: payload, key, headers, timestamp and its kind, offset (rule T4).
 pub(super) fn copy(message: &BorrowedMessage<'_>, batch: &mut Batch) {
+    append(View::of(message), batch);
+}
+
+fn append(message: View<'_>, batch: &mut Batch) {
     let payload = batch.push_bytes(message.payload());
     let key = batch.push_bytes(message.key());
     let start = batch.bytes.len() as u32;
-    native::push_headers(message, batch);
+    message.push_headers(batch);
     let len = batch.bytes.len() as u32 - start;
-    let (timestamp, kind) = match message.timestamp() {
-        Timestamp::NotAvailable => (-1, TimestampKind::Missing),
-        Timestamp::CreateTime(ms) => (ms, TimestampKind::Create),
-        Timestamp::LogAppendTime(ms) => (ms, TimestampKind::LogAppend),
-    };
+    let (timestamp, kind) = message.timestamp();
     let headers = if len == 0 { Span::NULL } else { Span { start, len } };
     batch.records.push(Record { offset: message.offset(), timestamp, kind, key, payload, headers });
 }

@@ -160,13 +160,18 @@ impl Scout {
     pub fn look(&self) -> Result<Vec<Option<TopicFacts>>, ScoutError> {
         self.serve();
         let found = self.topics.iter().map(|name| self.partitions(name)).collect::<Result<Vec<_>, _>>()?;
-        let client = self.consumer.client().native_client();
         let facts = |(name, found): (&String, Option<(u32, i32)>)| {
-            let (partitions, broker) = found?;
-            let id = native::topic_id(client, name, broker, self.timeout);
-            Some(TopicFacts { name: name.clone(), partitions, id })
+            let Some((partitions, broker)) = found else { return Ok(None) };
+            let id = self.id_of(name, broker)?;
+            Ok(Some(TopicFacts { name: name.clone(), partitions, id }))
         };
-        Ok(self.topics.iter().zip(found).map(facts).collect())
+        self.topics.iter().zip(found).map(facts).collect()
+    }
+
+    fn id_of(&self, name: &str, broker: i32) -> Result<Option<u128>, ScoutError> {
+        let client = self.consumer.client().native_client();
+        native::topic_id(client, name, broker, self.timeout)
+            .map_err(|code| ScoutError::NoAnswer { what: format!("the id of topic {name}"), message: code.to_string() })
     }
 
     /// The broker's id of a topic, as it is now; `None` when there is no such topic, or the broker does not tell.
@@ -174,7 +179,7 @@ impl Scout {
         self.serve();
         let name = &self.topics[usize::from(topic)];
         let Some((_, broker)) = self.partitions(name)? else { return Ok(None) };
-        Ok(native::topic_id(self.consumer.client().native_client(), name, broker, self.timeout))
+        self.id_of(name, broker)
     }
 
     /// Number of partitions and a broker that is up, or `None` for a topic that does not exist.

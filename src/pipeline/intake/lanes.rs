@@ -6,7 +6,7 @@ use crate::domain::lane::{Lane, Now};
 use crate::domain::ledger::Ledger;
 use crate::domain::miss::Mark;
 use crate::domain::mutants;
-use crate::pipeline::message::Order;
+use crate::pipeline::message::{Order, TopicTrouble};
 use crate::ports::{Broker, ClaimError, Claimed};
 
 impl Intake {
@@ -33,9 +33,14 @@ impl Intake {
             }
             return;
         }
-        match answer {
-            Ok(claimed) => self.begin(now, lane, claimed, broker, orders),
-            Err(ClaimError::Retry(cause)) => {
+        match (answer, self.remade(lane)) {
+            // Its claim had begun before the topic was known to be another one.
+            (Ok(claimed), Some(cause)) => {
+                self.release(lane, claimed.epoch, orders);
+                self.park(now, lane, &cause, orders);
+            }
+            (Ok(claimed), None) => self.begin(now, lane, claimed, broker, orders),
+            (Err(ClaimError::Retry(cause)), _) => {
                 let custody = self.lanes.get_mut(&lane).expect("it was awaited");
                 if custody.backoff.failures() == 0 {
                     tracing::warn!(%lane, cause, "a partition could not be claimed; trying again");
@@ -43,7 +48,14 @@ impl Intake {
                 let until = custody.backoff.failed(now, self.dice.unit());
                 custody.state = State::Waiting { until, cause };
             }
-            Err(ClaimError::Park(cause)) => self.park(now, lane, &cause, orders),
+            (Err(ClaimError::Park(cause)), _) => self.park(now, lane, &cause, orders),
+        }
+    }
+
+    fn remade(&self, lane: Lane) -> Option<String> {
+        match self.topics.get(&lane.topic) {
+            Some(TopicTrouble::Remade(cause)) => Some(cause.clone()),
+            _ => None,
         }
     }
 
@@ -60,8 +72,9 @@ impl Intake {
         } else if custody.fetching {
             broker.restart(lane, claimed.next_offset)
         } else {
-            self.assign_owed = false;
-            broker.assign(&[(lane, claimed.next_offset)])
+            let assigned = broker.assign(&[(lane, claimed.next_offset)]);
+            self.assign_owed &= assigned.is_err();
+            assigned
         };
         custody.held = Some(claimed.epoch);
         if let Err(error) = assigned {
@@ -83,8 +96,9 @@ impl Intake {
     pub(super) fn answer_assign(&mut self, broker: &mut dyn Broker) {
         let claiming = self.drain.is_none() && self.lanes.values().any(|c| c.state == State::Claiming);
         if self.assign_owed && !claiming {
-            self.assign_owed = false;
-            if let Err(error) = broker.assign(&[]) {
+            let assigned = broker.assign(&[]);
+            self.assign_owed = assigned.is_err();
+            if let Err(error) = assigned {
                 tracing::warn!(%error, "could not answer the group's assignment");
             }
         }
