@@ -25,6 +25,8 @@ use super::relay::Way;
 
 /// Shorter answers hold no records to damage.
 const FLIPPED_MIN: usize = 1_000;
+/// What stands before the first record of an answer is shorter than this.
+const HEADER_MAX: usize = 300;
 
 /// What a request asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -263,7 +265,8 @@ impl Requests {
                 }
             }
             Trouble::Flip(before_end) => {
-                let at = frame.len().checked_sub(before_end).filter(|_| frame.len() > FLIPPED_MIN);
+                // In the records: a header that is damaged is an answer that never comes, until the client's patience ends.
+                let at = frame.len().checked_sub(before_end).filter(|at| frame.len() > FLIPPED_MIN && *at > HEADER_MAX);
                 if let Some(byte) = at.and_then(|at| frame.get_mut(at)) {
                     *byte ^= 1;
                 }

@@ -134,6 +134,7 @@ impl Intake {
             let cause = format!("offset {offset} is not in the log: {message}; see `tidemill offsets show`");
             self.park(now, lane, &cause, orders);
         } else {
+            tracing::warn!(%lane, offset, message, "the broker says that this offset is outside of the log; asking once more");
             let until = now + self.settings.intake.out_of_range_retry.duration();
             let cause = format!("offset {offset} is out of range, asking once more");
             self.give_up_epoch(lane, orders);
