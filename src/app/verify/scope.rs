@@ -34,6 +34,8 @@ pub struct Scene {
     pub holes: Vec<(i64, i64)>,
     /// The running totals count some records twice, since an operator set the mark back.
     pub rewound: bool,
+    /// Sources whose rows look like those of this one.
+    pub namesakes: Vec<String>,
     source: i16,
 }
 
@@ -106,6 +108,7 @@ impl Scope {
                 compacts: asked.compacts.get(topic).copied().flatten(),
                 holes: snapshot.holes.get(&place).cloned().unwrap_or_default(),
                 rewound: snapshot.rewound.contains_key(&place),
+                namesakes: snapshot.namesakes[topic].clone(),
                 source: place.0,
             });
         }

@@ -9,6 +9,7 @@ use crate::adapters::postgres::connect::Lease;
 use crate::adapters::postgres::connect::OpenError;
 use crate::adapters::postgres::fault;
 use crate::adapters::postgres::fault::StartError;
+use crate::adapters::postgres::namesakes::others;
 use crate::adapters::postgres::options::PostgresOptions;
 use crate::adapters::postgres::options::TableOptions;
 use crate::adapters::postgres::register;
@@ -64,6 +65,8 @@ pub struct Snapshot {
     pub holes: Places<Vec<(i64, i64)>>,
     /// Partitions whose mark an operator set back, or whose rows one deleted: the running totals count some records twice.
     pub rewound: Places<()>,
+    /// Sources whose rows cannot be told from ours, in the order of the topics.
+    pub namesakes: Vec<Vec<String>>,
 }
 
 /// Something by source id and partition.
@@ -108,9 +111,16 @@ impl Snapshot {
             return Err(StartError::Contract(vec![problem.into()]));
         }
         let place = Place::find(&lease, options, whose.topics.len()).await?;
-        let (mut known, mut refused) = (vec![], vec![]);
+        let (mut known, mut namesakes, mut refused) = (vec![], vec![], vec![]);
         for topic in whose.topics {
-            known.push(find(&lease, whose, topic, &mut refused).await?);
+            let found = find(&lease, whose, topic, &mut refused).await?;
+            namesakes.push(match &found {
+                Some(source) if place.source.as_ref().is_some_and(|s| s.named) => {
+                    others(&lease, &topic.name, source.id).await.map_err(failed)?
+                }
+                _ => vec![],
+            });
+            known.push(found);
         }
         if !refused.is_empty() {
             return Err(StartError::Contract(refused));
@@ -128,7 +138,7 @@ impl Snapshot {
             rewound = rows.iter().map(|r| ((r.get(0), r.get(1)), ())).collect();
         }
         let (replica, commit_times) = (row.get(0), row.get(1));
-        Ok(Snapshot { lease, place, commit_times, replica, known, holes, rewound })
+        Ok(Snapshot { lease, place, commit_times, replica, known, holes, rewound, namesakes })
     }
 
     /// Ends the transaction.
