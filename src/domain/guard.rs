@@ -33,7 +33,7 @@ pub struct Options {
     pub least: u32,
     /// How often one record of a stopped topic is tried.
     pub retry: Millis,
-    /// How often the database is asked whether somebody has accepted the cause of a stopped topic.
+    /// How often the database is asked whether somebody has accepted the cause of a stopped topic, or has ended that early.
     pub poll: Millis,
 }
 

@@ -42,6 +42,17 @@ fn j1_a_flood_stops_the_topic_and_an_accepted_cause_lets_it_go_on() {
     let list = site.tool(&["dead-letters", "accept", "--list"]);
     assert!(list.lines().count() == 2 && list.contains("open") && list.contains("decode/bad_json"), "{list}");
     site.tool(&["dead-letters", "accept", "--cause", "decode/bad_json", "--end"]);
+    // The guard still holds the word for 90 minutes: only asking again tells it that it was ended.
+    thread::sleep(Duration::from_secs(1));
+    payloads(
+        site.kafka.bootstrap(),
+        &site.topic,
+        (0..400u32).map(|i| (i.to_string().into_bytes(), b"{ still".to_vec())),
+    );
+    let told = reason(&mut daemon, "guard: ");
+    assert!(told.contains("decode/bad_json"), "{told}");
+    let after = dead(&site);
+    assert!(after < 450, "{after} dead letters, 400 of them accepted");
     let audit =
         site.sql("SELECT cause, role, ended_at IS NULL, until - accepted_at FROM tidemill.acceptance ORDER BY id");
     assert_eq!(audit.trim(), "infer/model_error|postgres|t|01:00:00\ndecode/bad_json|postgres|f|01:30:00");

@@ -12,6 +12,7 @@ use tidemill::domain::verdict::Rejected;
 use tidemill::domain::verdict::Stage;
 use tidemill::domain::verdict::Verdict;
 use tidemill::pipeline::clock::Dice;
+use tidemill::pipeline::guarding::SharedGuard;
 use tidemill::pipeline::message::Fate;
 use tidemill::pipeline::message::Message;
 use tidemill::pipeline::message::Order;
@@ -223,6 +224,34 @@ fn j1_an_accepted_cause_lets_the_topic_go_on_at_once() {
     bench.turn([]);
     let batch = bench.batches().remove(0).0;
     assert!(batch.records.len() > 100, "{} at full speed", batch.records.len());
+}
+
+#[test]
+fn j1_an_acceptance_is_asked_for_until_it_is_over_so_that_an_early_end_is_heard() {
+    let mut bench = stopped();
+    let guard = SharedGuard::default();
+    bench = Bench { intake: bench.intake.guarded_by(guard.clone()), ..bench };
+    let word = || Accepted { topic: 0, cause: "decode/bad_json".into(), left: ms(60_000) };
+    bench.turn([Message::Accepted(Ok(vec![word()]))]);
+    bench.grant(0, 2, 5);
+    bench.log(0, 5..300);
+    bench.turn([]);
+    let batch = bench.batches().remove(0).0;
+    bench.turn([home(&batch, true), Message::WorkerFree]);
+    bench.at(5000);
+    assert!(bench.status().floods.is_empty(), "the topic goes on");
+    bench.orders.clear();
+    let asked = |bench: &Bench| bench.ordered(|o| matches!(o, Order::Accepted));
+    bench.at(6000);
+    assert_eq!(asked(&bench), 1, "somebody may have ended it");
+    bench.turn([Message::Accepted(Ok(vec![word()]))]);
+    bench.at(11_000);
+    assert_eq!(asked(&bench), 2);
+    assert!(guard.lock().is_accepted(bench.now, 0, CAUSE));
+    bench.turn([Message::Accepted(Ok(vec![]))]);
+    assert!(!guard.lock().is_accepted(bench.now, 0, CAUSE), "it was ended");
+    bench.at(16_000);
+    assert_eq!(asked(&bench), 2, "and nobody waits for it any more");
 }
 
 #[test]
