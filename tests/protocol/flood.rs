@@ -141,8 +141,33 @@ fn j1_rows_that_the_table_refuses_are_held_too() {
     assert!(matches!(desk.command(), Some(Command::Isolate(_))));
     desk.answer(Answer::Isolated(Ok(refused(70))));
     assert_eq!(desk.store(), [(0, 10, 0)], "the piece before it is stored");
-    assert_eq!(desk.floods(), [(0, 80, 50, 80)]);
+    assert_eq!(desk.floods(), [(0, 80, 50, 60)], "as if each had been known when it was judged");
     assert_eq!(desk.home(), [(0, 80, false), (0, 10, true)]);
+}
+
+#[test]
+fn j1_a_few_percent_that_the_table_refuses_are_no_flood_under_backlog() {
+    let mut desk = Desk::new();
+    let pieces = || (0..32).map(|i| (i * 256, (i + 1) * 256));
+    for (from, to) in pieces() {
+        desk.piece(scored(0, 5, from, to));
+        desk.piece(scored(1, 5, from, to));
+    }
+    // Every thirtieth record of either lane, found when all of them have long been judged.
+    let mut refused = 0;
+    while let Some(Command::Store(group)) = desk.command() {
+        desk.answer(Answer::Stored(Err(SinkError { fault: SinkFault::Data, sqlstate: None, message: "x".into() })));
+        let why = || Rejected::new(Stage::Write, "check_violation", "");
+        let of = |piece: usize| (0..256).step_by(30).map(move |record| Guilty { piece, record, why: why() });
+        let guilty: Vec<Guilty> = (0..group.pieces.len()).flat_map(of).collect();
+        refused += guilty.len() as u64;
+        assert!(matches!(desk.command(), Some(Command::Isolate(_))));
+        desk.answer(Answer::Isolated(Ok(guilty)));
+        assert_eq!(desk.floods(), []);
+        desk.store();
+    }
+    assert_eq!(refused, 64 * 9);
+    assert!(desk.home().len() == 64 && desk.home().iter().all(|h| h.2), "everything is durable");
 }
 
 fn flood(end: i64) -> Message {
