@@ -92,7 +92,11 @@ pub const METRICS: &[Metric] = &[
         &["topic", "stage", "reason"],
         "Records that are a durable dead letter, by the step and the reason of the rejection.",
     ),
-    counter("tidemill_intake_skipped_records_total", &["topic", "rule"], "Records left out on purpose, by rule."),
+    counter(
+        "tidemill_intake_skipped_records_total",
+        &["topic", "rule"],
+        "Records left out on purpose, by rule; `table.on_conflict`: a row that met one already there.",
+    ),
     counter(
         "tidemill_intake_handed_back_records_total",
         &["topic"],
