@@ -183,7 +183,7 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "tidemill_postgres_oldest_snapshot_transactions",
         &["holder"],
-        "Transactions since a snapshot that keeps vacuum from the marks' dead versions, from 1,000 on; asked every `postgres.horizon_interval`.",
+        "Transactions since a snapshot that keeps vacuum from the marks' dead versions, from 1,000 on; asked every `postgres.horizon_interval`. The log has the pid from 50,000 on.",
     ),
     gauge("tidemill_dead_letter_oldest_seconds", &[], "Age of the oldest of them; 0 without any."),
     histogram("tidemill_claim_wait_seconds", &[], SECONDS, "Time of one claim of a partition."),

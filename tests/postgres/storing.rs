@@ -97,6 +97,7 @@ async fn w9_who_holds_an_old_snapshot_is_named() {
     let holder = oldest(&f.database).await.unwrap().expect("it is held");
     let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
     assert_eq!(holder.name, format!("backend {pid} of postgres (report)"));
+    assert_eq!(holder.kind, "backend of postgres (report)", "a metric has no series for each pid");
     assert!(holder.age >= 1200, "{holder:?}");
     client.batch_execute("COMMIT").await.unwrap();
     assert_eq!(oldest(&f.database).await.unwrap(), None);
