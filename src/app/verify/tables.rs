@@ -105,7 +105,7 @@ impl Tables {
             let (all, stored) = (held.all(), scene.standing.map_or(0, |s| s.stored));
             let ours = u64::try_from(stored).unwrap_or(0) + all.replayed;
             // Where totals or rows are not one to one, nothing shows that all rows are ours.
-            let vague = scene.rewound || scope.overlap == Overlap::Replaced;
+            let vague = scene.rewound.is_some() || scope.overlap == Overlap::Replaced;
             !scene.namesakes.is_empty() && (all.rows > ours || self.strays > 0 || vague && all.rows > 0)
         };
         let (scene, held) = scope.scenes.iter().zip(&self.held).find(strange)?;
