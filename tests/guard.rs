@@ -17,13 +17,30 @@ fn options() -> Options {
 
 type Record = Option<Cause>;
 
-/// Runs of records; the second number says whether the cause `BAD` is accepted meanwhile.
-fn runs() -> impl Strategy<Value = Vec<(Vec<Record>, bool)>> {
+const REFUSED: Cause = Cause { stage: Stage::Write, reason: "check_violation" };
+
+/// What happens to one run of records.
+#[derive(Clone, Debug)]
+struct Run {
+    records: Vec<Record>,
+    /// The cause `BAD` is accepted meanwhile.
+    accepted: bool,
+    /// Records that the sink will refuse, by place.
+    refused: Vec<usize>,
+    /// The sink gets to what it has not looked at yet.
+    stored: bool,
+}
+
+fn runs() -> impl Strategy<Value = Vec<Run>> {
     let record = prop_oneof![6 => Just(None), 3 => Just(Some(BAD)), 1 => Just(Some(OTHER))];
     let mixed = prop::collection::vec(record, 1..20);
     let bad = (1..20usize).prop_map(|n| vec![Some(BAD); n]);
     let good = (1..60usize).prop_map(|n| vec![None; n]);
-    prop::collection::vec((prop_oneof![3 => mixed, 1 => bad, 2 => good], prop::bool::weighted(0.15)), 0..40)
+    let refused = prop::collection::btree_set(0..60usize, 0..12).prop_map(|set| set.into_iter().collect());
+    let records = prop_oneof![3 => mixed, 1 => bad, 2 => good];
+    let run = (records, prop::bool::weighted(0.15), refused, prop::bool::weighted(0.3));
+    let run = run.prop_map(|(records, accepted, refused, stored)| Run { records, accepted, refused, stored });
+    prop::collection::vec(run, 0..40)
 }
 
 /// Whether the record, put behind all that passed, makes a flood.
@@ -35,32 +52,57 @@ fn floods(passed: &[Record], record: Record) -> bool {
     same >= 5 && same * 100 > 20 * window.len()
 }
 
-fn history(runs: &[(Vec<Record>, bool)]) -> Result<(), TestCaseError> {
+/// What the sink refuses is found late, and judged as if it had been known at once. Says what holds afterwards.
+fn refuse(guard: &mut Guard, passed: &[Record], refused: &[usize]) -> Result<Vec<Record>, TestCaseError> {
+    let (mut after, mut held) = (passed.to_vec(), false);
+    for at in refused.iter().filter(|at| passed[**at].is_none()) {
+        held |= floods(&after[..*at], Some(REFUSED));
+        after[*at] = Some(REFUSED);
+    }
+    let found = refused.iter().filter(|at| passed[**at].is_none()).map(|at| (*at as u64 + 1, REFUSED));
+    let got = guard.amend(Duration::ZERO, 0, found);
+    prop_assert_eq!(got.is_err(), held, "G1, G2, G4: the sink refuses {:?} of {}", refused, passed.len());
+    Ok(if held { passed.to_vec() } else { after })
+}
+
+fn history(runs: &[Run]) -> Result<(), TestCaseError> {
     let mut guard = Guard::new(options());
     let mut passed: Vec<Record> = vec![];
-    for (run, accepted) in runs {
+    let mut waiting: Vec<Vec<usize>> = vec![];
+    for run in runs {
+        let (records, accepted) = (&run.records, run.accepted);
         let hour = Duration::from_secs(3600);
         let word = Accepted { topic: 0, cause: "decode/bad_json".into(), left: hour };
-        guard.accept(hour, if *accepted { std::slice::from_ref(&word) } else { &[] });
+        guard.accept(hour, if accepted { std::slice::from_ref(&word) } else { &[] });
         let mut after = passed.clone();
         let mut held = false;
-        for record in run {
-            held |= floods(&after, *record) && !(*accepted && *record == Some(BAD));
+        for record in records {
+            held |= floods(&after, *record) && !(accepted && *record == Some(BAD));
             after.push(*record);
         }
-        let clean = run.iter().all(Option::is_none);
-        let got = if clean {
-            guard.pass(0, run.len() as u64);
-            Ok(())
-        } else {
-            guard.judge(hour, 0, run.iter().copied())
-        };
-        prop_assert_eq!(got.is_err(), held, "G1, G2, G4, G5: {:?} behind {} records", run, passed.len());
-        if let Err(flood) = got {
-            prop_assert!(flood.rejected >= 5 && u64::from(flood.rejected) * 5 > flood.of, "G1: {flood:?} is no flood");
-        } else {
+        let clean = records.iter().all(Option::is_none);
+        let got =
+            if clean { Ok(guard.pass(0, records.len() as u64)) } else { guard.judge(hour, 0, records.iter().copied()) };
+        prop_assert_eq!(got.is_err(), held, "G1, G2, G4, G5: {:?} behind {} records", records, passed.len());
+        match got {
+            Err(flood) => {
+                prop_assert!(
+                    flood.rejected >= 5 && u64::from(flood.rejected) * 5 > flood.of,
+                    "G1: {flood:?} is no flood"
+                );
+            }
             // G3: what was held is not in the model, and the next run shows that it is not in the guard either.
-            passed = after;
+            Ok(before) => {
+                prop_assert_eq!(before, passed.len() as u64);
+                let place = |at: &usize| (*at < records.len()).then_some(passed.len() + at);
+                waiting.push(run.refused.iter().filter_map(place).collect());
+                passed = after;
+            }
+        }
+        if run.stored {
+            for refused in waiting.drain(..) {
+                passed = refuse(&mut guard, &passed, &refused)?;
+            }
         }
     }
     Ok(())
@@ -100,9 +142,28 @@ fn j1_rows_that_the_sink_refuses_count_as_the_records_that_they_are() {
     let mut guard = Guard::new(Options::default());
     let now = Duration::ZERO;
     guard.pass(0, 400);
-    assert!(guard.amend(now, 0, std::iter::repeat_n(BAD, 80)).is_ok(), "80 of 400 are a fifth");
-    let flood = guard.amend(now, 0, std::iter::once(BAD)).expect_err("81 are more");
-    assert_eq!((flood.rejected, flood.of), (81, 400));
+    let refused = |numbers: std::ops::RangeInclusive<u64>| numbers.map(|n| (n, BAD));
+    assert!(guard.amend(now, 0, refused(321..=400)).is_ok(), "80 of 400 are a fifth");
+    guard.pass(0, 1);
+    let flood = guard.amend(now, 0, refused(401..=401)).expect_err("81 of 401 are more");
+    assert_eq!((flood.rejected, flood.of), (81, 401));
+}
+
+#[test]
+fn j1_what_the_sink_refuses_late_is_held_against_its_own_neighbours() {
+    let mut guard = Guard::new(Options::default());
+    let now = Duration::ZERO;
+    // Eight full groups are judged before the first of them is stored.
+    let groups: Vec<u64> = (0..8).map(|_| guard.pass(0, 8192)).collect();
+    for before in &groups {
+        let few = (1..=8192).step_by(30).map(|n| (before + n, BAD));
+        assert!(guard.amend(now, 0, few).is_ok(), "3 % are no flood, however many are under way");
+    }
+    let before = guard.pass(0, 8192);
+    guard.pass(0, 8192);
+    let third = (1..=8192).step_by(3).map(|n| (before + n, OTHER));
+    let flood = guard.amend(now, 0, third).expect_err("a third of them is one");
+    assert!(flood.of == 1000 && flood.rejected == 201, "{flood:?}");
 }
 
 #[cfg(feature = "mutants")]

@@ -38,11 +38,11 @@ impl Horizon {
     }
 
     fn show(&self, before: Option<&Holder>, now: Option<&Holder>) {
-        if let Some(gone) = before.filter(|b| now.is_none_or(|n| n.name != b.name)) {
-            self.metrics.of(&gone.name).set(0.0);
+        if let Some(gone) = before.filter(|b| now.is_none_or(|n| n.kind != b.kind)) {
+            self.metrics.of(&gone.kind).set(0.0);
         }
         if let Some(now) = now {
-            self.metrics.of(&now.name).set(now.age as f64);
+            self.metrics.of(&now.kind).set(now.age as f64);
         }
     }
 }

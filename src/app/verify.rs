@@ -28,6 +28,7 @@ use crate::adapters::kafka::walk::Limits;
 use crate::adapters::postgres::audit::snapshot;
 use crate::adapters::postgres::audit::snapshot::Snapshot;
 use crate::adapters::postgres::connect::Database;
+use crate::adapters::postgres::table::column_of;
 use crate::app::connect;
 use crate::app::connect::Cluster;
 use crate::app::connect::KAFKA_TIMEOUT;
@@ -112,6 +113,9 @@ async fn audit(config: &Config, args: &VerifyArgs) -> Result<Report, Trouble> {
     let tables = Tables::read(&snapshot, &scope, args.partition);
     let (log, tables) = tokio::join!(reading, tables);
     let (log, tables) = (joined(log)?, tables?);
+    if let Some(mixed) = tables.mixed(&scope, &config.table.name, column_of(&config.table, "source").unwrap_or("")) {
+        return Err(stop(mixed));
+    }
     let drill = Drill::new(scope, scout.clone(), limits, decoder, &log, &tables);
     let drilled = drill.run(&snapshot, &tables).await?;
     let report = Report::new(config, args, &snapshot, drilled, &tables, started.elapsed());

@@ -44,7 +44,7 @@ impl Attempt {
         Attempt { exits: self.exits.saturating_sub(1), tries, ..self }
     }
 
-    /// A record is about to be processed alone.
+    /// A record is about to be processed alone. (When a note is taken back all of this stays: only the owner's name goes.)
     pub fn noting(self, offset: i64) -> Attempt {
         let tries = if self.current == Some(offset) { self.tries } else { 0 };
         Attempt { current: Some(offset), tries, ..self }

@@ -6,7 +6,7 @@
 //!   the last `window` records of its topic, or is accepted.
 //! - **G2** Below that every rejected record passes: a quiet topic is never stopped by a few poison records.
 //! - **G3** What is held leaves no trace: it will be read and judged again.
-//! - **G4** Batches do not matter: judged in runs of any length, the same records pass.
+//! - **G4** Batches do not matter: judged in runs of any length, and refused by the sink however late, the same records pass.
 //! - **G5** While a cause is accepted it is never held, and it counts all the same: afterwards it is held at once.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -33,7 +33,7 @@ pub struct Options {
     pub least: u32,
     /// How often one record of a stopped topic is tried.
     pub retry: Millis,
-    /// How often the database is asked whether somebody has accepted the cause of a stopped topic.
+    /// How often the database is asked whether somebody has accepted the cause of a stopped topic, or has ended that early.
     pub poll: Millis,
 }
 
@@ -81,32 +81,41 @@ pub struct Accepted {
     pub left: Duration,
 }
 
-/// The latest records of one topic. Only the rejected are kept, by number, so that a clean run costs one addition.
+/// The records of one topic, by number. Only the rejected are kept, so that a clean run costs one addition.
 #[derive(Clone, Debug, Default)]
 struct Window {
     seen: u64,
-    rejected: VecDeque<(u64, Cause)>,
-    counts: BTreeMap<Cause, u32>,
+    /// Numbers of rejected records, in order.
+    rejected: BTreeMap<Cause, VecDeque<u64>>,
 }
 
+/// Rejected records that are kept of a cause, in windows: what the sink refuses is found while later records have been judged.
+const KEPT: usize = 4;
+
 impl Window {
-    fn pass(&mut self, records: u64, size: u64) {
-        self.seen += records;
-        while self.rejected.front().is_some_and(|(at, _)| at + size <= self.seen) {
-            let (_, cause) = self.rejected.pop_front().expect("it is in front");
-            *self.counts.entry(cause).or_default() -= 1;
+    fn reject(&mut self, number: u64, cause: Cause, size: u32) {
+        let numbers = self.rejected.entry(cause).or_default();
+        numbers.insert(numbers.partition_point(|n| *n < number), number);
+        if numbers.len() > KEPT * size as usize {
+            numbers.pop_front();
         }
     }
 
-    /// The latest record turned out to be rejected.
-    fn reject(&mut self, cause: Cause) {
-        self.rejected.push_back((self.seen, cause));
-        *self.counts.entry(cause).or_default() += 1;
+    /// Takes it back.
+    fn forget(&mut self, number: u64, cause: Cause) {
+        if let Some(numbers) = self.rejected.get_mut(&cause)
+            && let Ok(at) = numbers.binary_search(&number)
+        {
+            numbers.remove(at);
+        }
     }
 
-    fn flood(&self, cause: Cause, options: &Options) -> Option<Flood> {
-        let rejected = self.counts.get(&cause).copied().unwrap_or_default();
-        let of = self.seen.min(u64::from(options.window)).max(1);
+    /// Whether the record of this number, rejected as it is, was one too many of those up to it.
+    fn flood(&self, number: u64, cause: Cause, options: &Options) -> Option<Flood> {
+        let size = u64::from(options.window);
+        let upto = |last: u64| self.rejected.get(&cause).map_or(0, |numbers| numbers.partition_point(|n| *n <= last));
+        let rejected = (upto(number) - upto(number.saturating_sub(size))) as u32;
+        let of = number.min(size).max(1);
         let many = u64::from(rejected) * 100 > u64::from(options.share) * of;
         (rejected >= options.least && many).then_some(Flood { cause, rejected, of })
     }
@@ -139,49 +148,54 @@ impl Guard {
         !self.accepted.is_empty() && self.accepted.get_key_value(&(topic, cause.to_string())).is_some_and(until)
     }
 
-    /// A run of records of which none is rejected.
-    pub fn pass(&mut self, topic: u16, records: u64) {
-        let window = u64::from(self.options.window);
-        self.topics.entry(topic).or_default().pass(records, window);
+    /// A run of records of which none is rejected. Says how many of the topic were judged before it.
+    pub fn pass(&mut self, topic: u16, records: u64) -> u64 {
+        let window = self.topics.entry(topic).or_default();
+        let before = window.seen;
+        window.seen += records;
+        before
     }
 
-    /// A run of records, each with why it is rejected, if it is.
+    /// A run of records, each with why it is rejected, if it is. Says how many of the topic were judged before it.
     ///
     /// # Errors
     /// The run must not be disposed of: with it the topic would be flooded. It is not counted.
-    pub fn judge(&mut self, now: Now, topic: u16, run: impl Iterator<Item = Option<Cause>>) -> Result<(), Flood> {
-        let size = u64::from(self.options.window);
-        let mut window = self.topics.get(&topic).cloned().unwrap_or_default();
+    pub fn judge(&mut self, now: Now, topic: u16, run: impl Iterator<Item = Option<Cause>>) -> Result<u64, Flood> {
+        let before = self.topics.entry(topic).or_default().seen;
         let per_batch = mutants::on("guard_counts_batches");
-        for (_, cause) in run.enumerate().filter(|(i, _)| *i == 0 || !per_batch) {
-            window.pass(1, size);
-            if let Some(cause) = cause {
-                window.reject(cause);
-                self.check(now, topic, &window, cause)?;
-            }
-        }
-        self.topics.insert(topic, window);
-        Ok(())
+        let mut seen = before;
+        let numbered = run.enumerate().filter(|(i, _)| *i == 0 || !per_batch).filter_map(|(_, cause)| {
+            seen += 1;
+            cause.map(|cause| (seen, cause))
+        });
+        self.reject(now, topic, numbered)?;
+        self.topics.entry(topic).or_default().seen = seen;
+        Ok(before)
     }
 
-    /// Records that were counted as good turn out to be refused by the sink.
+    /// Records that were counted as good turn out to be refused by the sink; each with its number, from 1 on.
     ///
     /// # Errors
     /// As [`Guard::judge`].
-    pub fn amend(&mut self, now: Now, topic: u16, causes: impl Iterator<Item = Cause>) -> Result<(), Flood> {
-        let mut window = self.topics.get(&topic).cloned().unwrap_or_default();
-        for cause in causes {
-            window.reject(cause);
-            self.check(now, topic, &window, cause)?;
-        }
-        self.topics.insert(topic, window);
-        Ok(())
+    pub fn amend(&mut self, now: Now, topic: u16, refused: impl Iterator<Item = (u64, Cause)>) -> Result<(), Flood> {
+        self.reject(now, topic, refused)
     }
 
-    fn check(&self, now: Now, topic: u16, window: &Window, cause: Cause) -> Result<(), Flood> {
-        match window.flood(cause, &self.options) {
-            Some(flood) if !self.is_accepted(now, topic, cause) && !mutants::on("no_flood_guard") => Err(flood),
-            _ => Ok(()),
+    fn reject(&mut self, now: Now, topic: u16, records: impl Iterator<Item = (u64, Cause)>) -> Result<(), Flood> {
+        let size = self.options.window;
+        let mut added = vec![];
+        for (number, cause) in records {
+            let window = self.topics.entry(topic).or_default();
+            window.reject(number, cause, size);
+            added.push((number, cause));
+            let flood = window.flood(number, cause, &self.options);
+            let Some(flood) = flood.filter(|_| !self.is_accepted(now, topic, cause)) else { continue };
+            if !mutants::on("no_flood_guard") {
+                let window = self.topics.entry(topic).or_default();
+                added.into_iter().for_each(|(number, cause)| window.forget(number, cause));
+                return Err(flood);
+            }
         }
+        Ok(())
     }
 }

@@ -63,6 +63,8 @@ pub struct ScoredPiece {
     pub index: usize,
     /// Records that the sink itself refused, by record number: they overrule the mill's verdict.
     pub refused: BTreeMap<u32, Rejected>,
+    /// Records of its topic that the flood guard had judged before this piece: its records have the numbers behind it.
+    pub judged_before: u64,
 }
 
 /// How one record of a piece is to be made durable.
@@ -74,6 +76,11 @@ pub enum Fate<'a> {
 }
 
 impl ScoredPiece {
+    /// A piece as it leaves the mill.
+    pub fn new(scored: Arc<Scored>, index: usize) -> ScoredPiece {
+        ScoredPiece { scored, index, refused: BTreeMap::new(), judged_before: 0 }
+    }
+
     pub fn piece(&self) -> &Piece {
         &self.scored.batch.pieces[self.index]
     }

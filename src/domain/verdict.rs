@@ -49,6 +49,9 @@ impl Rejected {
     }
 }
 
+/// Number of the rule under which a row is skipped that met one already there (`table.on_conflict`). No configured rule has it.
+pub const CONFLICT_RULE: u16 = u16::MAX;
+
 /// The verdict on one record. `Keep` until something else is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {

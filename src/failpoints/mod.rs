@@ -65,7 +65,7 @@ points! {
     BeforeDeadLetters = "before_dlq",
     /// Dead letters were taken, and are committed only where one statement does all.
     AfterDeadLetters = "after_dlq",
-    /// Marks, dead letters and rows of a transaction were sent.
+    /// Marks, dead letters and rows of a transaction were taken by the server.
     AfterPgRows = "after_pg_rows",
     /// Before a transaction's COMMIT.
     BeforePgCommit = "before_pg_commit",

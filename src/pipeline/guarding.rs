@@ -22,17 +22,16 @@ impl SharedGuard {
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Guard> {
-        // A judgement is made on a copy, so a holder that panicked left the guard as it was.
+        // At worst a holder that panicked left some of a run's rejected records counted.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A piece as it comes from the mill.
-    pub fn judge(&self, now: Now, piece: &ScoredPiece) -> Result<(), Flood> {
+    /// A piece as it comes from the mill. Says how many records of its topic were judged before it.
+    pub fn judge(&self, now: Now, piece: &ScoredPiece) -> Result<u64, Flood> {
         let (topic, records) = (piece.piece().lane.topic, piece.piece().records());
         let mut guard = self.lock();
         if piece.scored.verdicts.rejected.is_empty() {
-            guard.pass(topic, records.len() as u64);
-            return Ok(());
+            return Ok(guard.pass(topic, records.len() as u64));
         }
         let cause = |record| match piece.fate(record) {
             Fate::Dead(why) => Some(Cause::of(why)),

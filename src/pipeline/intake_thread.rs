@@ -93,7 +93,7 @@ impl<B: Broker> IntakeThread<B> {
             }
             Order::Idle(scored) => {
                 let lane = scored.batch.pieces[0].lane;
-                let piece = ScoredPiece { scored, index: 0, refused: BTreeMap::new() };
+                let piece = ScoredPiece::new(scored, 0);
                 to(lane).push(ToWriter::Piece { piece, full: false });
             }
         }

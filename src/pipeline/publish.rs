@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::guard::Flood;
 use crate::domain::lane::Lane;
+use crate::domain::verdict::CONFLICT_RULE;
 use crate::pipeline::intake::{Status, TopicTotals};
 use crate::telemetry::snapshot::{LaneMark, Phase, Reason, Snapshot, TopicCounts};
 
@@ -22,6 +23,9 @@ impl Names {
     }
 
     fn rule(&self, rule: u16) -> Arc<str> {
+        if rule == CONFLICT_RULE {
+            return "table.on_conflict".into();
+        }
         self.rules.get(usize::from(rule)).cloned().unwrap_or_else(|| rule.to_string().into())
     }
 

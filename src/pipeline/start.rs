@@ -1,6 +1,5 @@
 //! Builds the threads and tasks of a pipeline from its parts, and is the only place that knows their order.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
@@ -263,7 +262,7 @@ impl MillThread {
             let scored = Arc::new(scored);
             for index in 0..scored.batch.pieces.len() {
                 let writer = writer_of(scored.batch.pieces[index].lane, self.writers.len());
-                let piece = ScoredPiece { scored: scored.clone(), index, refused: BTreeMap::new() };
+                let piece = ScoredPiece::new(scored.clone(), index);
                 self.writers[writer].push(ToWriter::Piece { piece, full });
             }
             self.home.push(Message::WorkerFree);

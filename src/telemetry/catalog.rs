@@ -92,7 +92,11 @@ pub const METRICS: &[Metric] = &[
         &["topic", "stage", "reason"],
         "Records that are a durable dead letter, by the step and the reason of the rejection.",
     ),
-    counter("tidemill_intake_skipped_records_total", &["topic", "rule"], "Records left out on purpose, by rule."),
+    counter(
+        "tidemill_intake_skipped_records_total",
+        &["topic", "rule"],
+        "Records left out on purpose, by rule; `table.on_conflict`: a row that met one already there.",
+    ),
     counter(
         "tidemill_intake_handed_back_records_total",
         &["topic"],
@@ -179,7 +183,7 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "tidemill_postgres_oldest_snapshot_transactions",
         &["holder"],
-        "Transactions since a snapshot that keeps vacuum from the marks' dead versions, from 1,000 on; asked every `postgres.horizon_interval`.",
+        "Transactions since a snapshot that keeps vacuum from the marks' dead versions, from 1,000 on; asked every `postgres.horizon_interval`. The log has the pid from 50,000 on.",
     ),
     gauge("tidemill_dead_letter_oldest_seconds", &[], "Age of the oldest of them; 0 without any."),
     histogram("tidemill_claim_wait_seconds", &[], SECONDS, "Time of one claim of a partition."),

@@ -2,6 +2,11 @@
 //!
 //! Record once a micro-batch or a transaction, never once a record.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
 use metrics::Counter;
 use metrics::Gauge;
 use metrics::Histogram;
@@ -135,18 +140,25 @@ pub struct Claims {
 #[derive(Clone)]
 pub struct Snapshots {
     recorder: Recorder,
+    /// Holders that have a series.
+    known: Arc<Mutex<BTreeSet<String>>>,
 }
+
+/// Holders with a series of their own. Names of applications are up to others: some put a number of their own into each.
+const HOLDERS_MAX: usize = 32;
 
 impl Snapshots {
     fn new(r: &Recorder) -> Snapshots {
-        let snapshots = Snapshots { recorder: r.clone() };
+        let snapshots = Snapshots { recorder: r.clone(), known: Arc::default() };
         snapshots.of("nobody").set(0.0);
         snapshots
     }
 
-    /// Only for holders of old snapshots, of which there are few: each has a series of its own as long as the process lives.
+    /// A series lives as long as the process, so only the first holders have one of their own; the rest share `others`.
     pub fn of(&self, holder: &str) -> Gauge {
-        self.recorder.gauge("tidemill_postgres_oldest_snapshot_transactions", &[holder])
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = known.contains(holder) || known.len() < HOLDERS_MAX && known.insert(holder.to_owned());
+        self.recorder.gauge("tidemill_postgres_oldest_snapshot_transactions", &[if own { holder } else { "others" }])
     }
 }
 

@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use crate::site::LONG;
 use crate::site::Site;
+use crate::site::logged;
 use crate::site::poll;
 use crate::site::reason;
+use crate::support::produce::Load;
 use crate::support::produce::payloads;
+use crate::support::produce::payments;
+use crate::support::signal::Signal;
 
 fn dead(site: &Site<'_>) -> u64 {
     site.sql("SELECT count(*) FROM tidemill.dead_letter").trim().parse().expect("a number")
@@ -42,6 +46,17 @@ fn j1_a_flood_stops_the_topic_and_an_accepted_cause_lets_it_go_on() {
     let list = site.tool(&["dead-letters", "accept", "--list"]);
     assert!(list.lines().count() == 2 && list.contains("open") && list.contains("decode/bad_json"), "{list}");
     site.tool(&["dead-letters", "accept", "--cause", "decode/bad_json", "--end"]);
+    // The guard still holds the word for 90 minutes: only asking again tells it that it was ended.
+    thread::sleep(Duration::from_secs(1));
+    payloads(
+        site.kafka.bootstrap(),
+        &site.topic,
+        (0..400u32).map(|i| (i.to_string().into_bytes(), b"{ still".to_vec())),
+    );
+    let told = reason(&mut daemon, "guard: ");
+    assert!(told.contains("decode/bad_json"), "{told}");
+    let after = dead(&site);
+    assert!(after < 450, "{after} dead letters, 400 of them accepted");
     let audit =
         site.sql("SELECT cause, role, ended_at IS NULL, until - accepted_at FROM tidemill.acceptance ORDER BY id");
     assert_eq!(audit.trim(), "infer/model_error|postgres|t|01:00:00\ndecode/bad_json|postgres|f|01:30:00");
@@ -67,6 +82,35 @@ fn j1_a_cause_that_is_mended_lets_the_topic_go_on_by_itself() {
     assert_eq!(rows + dead(&site) as usize, sent.len());
     let refused = refused();
     assert!(refused < 50, "{refused} dead letters: what came after the mending is stored");
+}
+
+/// Rows that a unique index keeps out are skipped records, for the process as for the database.
+#[test]
+fn w10_p9_rows_that_met_one_already_there_count_as_skipped() {
+    let site = Site::shared_bare("w10-skip", 2);
+    let sets = ["table.on_conflict=skip", "table.unique_index=true"];
+    site.migrate_with(&sets);
+    payments(site.kafka.bootstrap(), &site.topic, Load { records: 300, seed: 77, poisoned: 0.0 });
+    let mut first = site.ready("first", &sets);
+    site.settle();
+    first.signal(Signal::Term);
+    assert_eq!(first.wait(LONG).code(), Some(0));
+    let totals = || site.sql("SELECT sum(stored), sum(skipped), sum(next_offset) FROM tidemill.progress");
+    assert_eq!(totals(), "300|0|300");
+    site.sql("UPDATE tidemill.progress SET next_offset = 0, fingerprint = NULL WHERE partition = 0");
+    let again = site.sql("SELECT count(*) FROM public.scores WHERE partition = 0");
+    let mut second = site.ready("second", &sets);
+    let more = payments(site.kafka.bootstrap(), &site.topic, Load { records: 100, seed: 78, poisoned: 0.0 }).len();
+    site.settle();
+    assert_eq!(totals(), format!("400|{again}|400"));
+    let read = |name: &str, labels: &[&str]| second.metric_with(name, labels);
+    poll("the counts", LONG, || (read("tidemill_intake_stored_records_total", &[]) == Some(more as f64)).then_some(()));
+    let skipped = read("tidemill_intake_skipped_records_total", &["rule=\"table.on_conflict\""]);
+    assert_eq!(skipped.map(|n| n.to_string()), Some(again.clone()));
+    assert_eq!(read("tidemill_intake_unaccounted_records", &[]), Some(0.0));
+    second.signal(Signal::Term);
+    assert_eq!(second.wait(LONG).code(), Some(0));
+    assert_eq!(logged(&second, "counts", "skipped").map(|n| n.to_string()), Some(again));
 }
 
 /// A table that lost a column under a running process: nothing is consumed, nothing is a dead letter, and once it is mended the

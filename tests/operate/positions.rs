@@ -236,6 +236,34 @@ fn c5_a_mark_set_by_hand_moves_a_running_pipeline_and_two_operators_do_not_race(
 }
 
 #[test]
+fn c7_rows_that_another_pipeline_may_have_stored_are_not_deleted() {
+    let site = Site::shared("named", 1);
+    // The column holds the topic's name, which is that of both pipelines.
+    site.sql("DROP VIEW public.scores_readable; ALTER TABLE public.scores ALTER source TYPE text");
+    clean(&site, 100, 9);
+    let second = format!("kafka.group={}-second", site.topic);
+    let daemons = [site.ready("first", QUICK), site.ready("second", &["name=second", &second])];
+    let rows = "SELECT count(*) FROM public.scores WHERE source = ";
+    let rows = || site.sql(&format!("{rows}'{}'", site.topic));
+    poll("the rows of both", LONG, || (rows() == "200").then_some(()));
+    daemons.into_iter().for_each(stop);
+    let place = format!("{}:0", site.topic);
+    let set = |more: &[&str]| run(&site, &[&["offsets", "set", "--partition", &place, "--reason", "x"], more].concat());
+    let back = ["--to", "60", "--expect", "100"];
+    set(&[&back[..], &["--delete-rows"]].concat()).says(2, &["pipeline second", "nothing was changed", "--allow-repeat"]);
+    set(&back).says(2, &["80 rows", "pipeline second", "--allow-repeat"]);
+    assert_eq!(rows(), "200", "nobody's rows are gone");
+    let totals = "SELECT string_agg(next_offset || ':' || stored, ' ') FROM tidemill.progress";
+    assert_eq!(site.sql(totals), "100:100 100:100");
+    site.sql("DELETE FROM tidemill.progress WHERE source = (SELECT id FROM tidemill.source WHERE pipeline = 'second')");
+    site.sql("DELETE FROM tidemill.source WHERE pipeline = 'second'");
+    site.sql("DELETE FROM public.scores a USING public.scores b WHERE a.\"offset\" = b.\"offset\" AND a.ctid > b.ctid");
+    set(&[&back[..], &["--delete-rows"]].concat()).says(0, &["back from 100 to 60", "40 rows"]);
+    assert_eq!(rows(), "60");
+    assert_eq!(site.sql(totals), "60:60");
+}
+
+#[test]
 fn c4_a_groups_offset_reset_by_hand_moves_nothing_and_is_said() {
     let site = Site::shared("reset", 1);
     let sent = clean(&site, 100, 6);

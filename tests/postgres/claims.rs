@@ -70,6 +70,27 @@ async fn j5_an_owner_that_did_not_release_leaves_an_attempt_until_its_records_ha
 }
 
 #[tokio::test]
+async fn j5_a_note_is_taken_though_what_was_known_of_the_lane_is_gone() {
+    let f = ready().await;
+    let (a, b) = (f.progress(Owner(1)), f.progress(Owner(2)));
+    let none = Epoch(0);
+    let old = a.first(lane(0), 40, none).await.unwrap().epoch;
+    let new = b.claim(lane(0), none).await.unwrap().unwrap().epoch;
+    // As the end of an earlier care does that ran at the same moment as the claim.
+    f.sql("DELETE FROM tidemill.attempt");
+    assert!(a.note(lane(0), old, Some(41)).await.is_err(), "not its own any more");
+    assert_eq!(f.sql("SELECT count(*) FROM tidemill.attempt"), "0");
+    b.note(lane(0), new, Some(41)).await.expect("the lane is its own");
+    let next = a.claim(lane(0), none).await.unwrap().unwrap();
+    assert_eq!(next.attempt, Some(Attempt { exits: 2, current: Some(41), tries: 1 }));
+    a.note(lane(0), next.epoch, Some(41)).await.unwrap();
+    a.note(lane(0), next.epoch, None).await.unwrap();
+    let after = b.claim(lane(0), none).await.unwrap().unwrap();
+    let kept = Some(Attempt { exits: 3, current: Some(41), tries: 1 });
+    assert_eq!(after.attempt, kept, "a note that was taken back is no try, and forgets none");
+}
+
+#[tokio::test]
 async fn c3_a_claim_raises_the_epoch_above_row_and_floor() {
     let f = ready().await;
     let (a, b) = (f.progress(Owner(1)), f.progress(Owner(2)));

@@ -1,6 +1,5 @@
 //! A database of one's own with everything started on it, and groups made by hand.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidemill::adapters::postgres::claim::Progress;
@@ -254,9 +253,8 @@ fn push(outputs: &mut Outputs, r: &Rec) {
 
 /// The group that a writer would make of all pieces of a batch.
 pub fn group_of(scored: Arc<Scored>) -> Group {
-    let pieces: Vec<ScoredPiece> = (0..scored.batch.pieces.len())
-        .map(|index| ScoredPiece { scored: scored.clone(), index, refused: BTreeMap::new() })
-        .collect();
+    let pieces: Vec<ScoredPiece> =
+        (0..scored.batch.pieces.len()).map(|index| ScoredPiece::new(scored.clone(), index)).collect();
     regroup(pieces)
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tidemill::adapters::postgres::contract::check;
 use tidemill::adapters::postgres::horizon::oldest;
+use tidemill::adapters::postgres::migrate::migrate;
 use tidemill::adapters::postgres::options::OnConflict;
 use tidemill::adapters::postgres::options::PostgresOptions;
 use tidemill::adapters::postgres::options::TableOptions;
@@ -13,6 +15,7 @@ use tidemill::domain::lane::Lane;
 use tidemill::domain::scored::Group;
 use tidemill::ports::Moved;
 use tidemill::ports::Sink;
+use tidemill::ports::SinkFault;
 use tokio_postgres::NoTls;
 
 use crate::fixture::Blank;
@@ -20,6 +23,7 @@ use crate::fixture::Run;
 use crate::fixture::blank;
 use crate::fixture::counts;
 use crate::fixture::lane;
+use crate::fixture::outputs;
 use crate::fixture::ready;
 use crate::fixture::rec;
 use crate::fixture::run;
@@ -93,6 +97,7 @@ async fn w9_who_holds_an_old_snapshot_is_named() {
     let holder = oldest(&f.database).await.unwrap().expect("it is held");
     let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
     assert_eq!(holder.name, format!("backend {pid} of postgres (report)"));
+    assert_eq!(holder.kind, "backend of postgres (report)", "a metric has no series for each pid");
     assert!(holder.age >= 1200, "{holder:?}");
     client.batch_execute("COMMIT").await.unwrap();
     assert_eq!(oldest(&f.database).await.unwrap(), None);
@@ -185,8 +190,71 @@ async fn w3_swallowed_rows_undo_the_statement() {
     f.sql("CREATE TRIGGER t BEFORE INSERT ON scores FOR EACH ROW EXECUTE FUNCTION drop_it()");
     for form in FORMS {
         let e = f.sink(form).store(&f.group(&[run(lane(0), epoch, 0, 3)])).await.unwrap_err();
-        assert_eq!(e.fault, tidemill::ports::SinkFault::Contract, "{e}");
+        assert_eq!(e.fault, SinkFault::Contract, "{e}");
         assert_eq!(f.sql("SELECT next_offset FROM tidemill.progress"), "0", "form {form}");
+    }
+}
+
+/// What returns null from a trigger that fires before each row.
+const SWALLOW: &str = "CREATE FUNCTION drop_it() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'";
+
+#[tokio::test]
+async fn w3_rows_that_a_partition_made_later_swallows_undo_the_statement() {
+    for form in FORMS {
+        let b = blank();
+        migrate(&b.database(), &TableOptions::default(), &outputs(), false).await.unwrap();
+        b.sql(
+            "DROP VIEW scores_readable; ALTER TABLE scores RENAME TO plain;
+             CREATE TABLE scores (LIKE plain INCLUDING ALL) PARTITION BY LIST (partition); DROP TABLE plain",
+        );
+        let f = b.ready(TableOptions::default()).await;
+        let epoch = f.claim(lane(0)).await;
+        f.sql(SWALLOW);
+        f.sql(
+            "CREATE TABLE leaf PARTITION OF scores DEFAULT;
+             CREATE TRIGGER t BEFORE INSERT ON leaf FOR EACH ROW WHEN (NEW.\"offset\" = 1) EXECUTE FUNCTION drop_it()",
+        );
+        let group = f.group(&[run(lane(0), epoch, 0, 3)]);
+        let mut sink = f.sink(form);
+        for _ in 0..2 {
+            let e = sink.store(&group).await.unwrap_err();
+            assert_eq!(e.fault, SinkFault::Contract, "form {form}: {e}");
+        }
+        assert_eq!(f.sql("SELECT next_offset, stored FROM tidemill.progress"), "0|0", "form {form}");
+        f.sql("DROP TRIGGER t ON leaf");
+        assert_eq!(sink.store(&group).await.unwrap().len(), 1, "it goes on by itself");
+        assert_eq!(f.sql("SELECT count(*) FROM scores"), "3");
+    }
+}
+
+#[tokio::test]
+async fn w3_swallowed_dead_letters_undo_the_statement() {
+    for (sql, undo) in [
+        ("CREATE TRIGGER t BEFORE INSERT ON tidemill.dead_letter FOR EACH ROW EXECUTE FUNCTION drop_it()", "TRIGGER t"),
+        ("CREATE RULE t AS ON INSERT TO tidemill.dead_letter DO INSTEAD NOTHING", "RULE t"),
+    ] {
+        for form in FORMS {
+            let f = ready().await;
+            let epoch = f.claim(lane(0)).await;
+            let mut sink = f.sink(form);
+            let mut one = run(lane(0), epoch, 0, 3);
+            one.records[1].dead = true;
+            let group = f.group(&[one]);
+            f.sql(SWALLOW);
+            f.sql(sql);
+            for _ in 0..2 {
+                let e = sink.store(&group).await.unwrap_err();
+                assert_eq!(e.fault, SinkFault::Contract, "form {form}: {e}");
+            }
+            let counts =
+                "SELECT next_offset, stored, dead_lettered, (SELECT count(*) FROM scores) FROM tidemill.progress";
+            assert_eq!(f.sql(counts), "0|0|0|0", "form {form}");
+            let e =
+                check(&f.database, &f.table_options, &outputs()).await.expect_err("it is named at start").to_string();
+            assert!(e.contains(&format!("{} of tidemill.dead_letter", undo.to_lowercase())), "{e}");
+            f.sql(&format!("DROP {undo} ON tidemill.dead_letter"));
+            assert_eq!(sink.store(&group).await.unwrap()[0].dead, 1);
+        }
     }
 }
 
@@ -236,9 +304,7 @@ async fn w10_a_conflict_is_skipped_or_overwritten_as_configured() {
             o.conflict_columns = vec!["key".into()];
             o.unique_index = false;
             let first = TableOptions { on_conflict: OnConflict::DeadLetter, ..o.clone() };
-            tidemill::adapters::postgres::migrate::migrate(&b.database(), &first, &crate::fixture::outputs(), false)
-                .await
-                .unwrap();
+            migrate(&b.database(), &first, &outputs(), false).await.unwrap();
             b.sql("CREATE UNIQUE INDEX ON scores (key)");
         }
         let f = b.ready(o).await;

@@ -236,6 +236,29 @@ async fn p6_with_conflicts_skipped_only_other_faults_are_guilty() {
 }
 
 #[tokio::test]
+async fn what_a_trigger_says_of_a_row_is_not_repeated() {
+    for (code, fault) in [
+        ("P0002", SinkFault::Operator),
+        ("55000", SinkFault::Operator),
+        ("ZZ123", SinkFault::Transient),
+        ("22000", SinkFault::Data),
+    ] {
+        let f = ready().await;
+        f.sql(&format!(
+            "CREATE FUNCTION speak() RETURNS trigger LANGUAGE plpgsql AS
+               $$BEGIN RAISE EXCEPTION 'card 4111 of %', NEW.label USING ERRCODE = '{code}'; END$$;
+             CREATE TRIGGER t AFTER INSERT ON scores FOR EACH ROW EXECUTE FUNCTION speak()"
+        ));
+        let epoch = f.claim(lane(0)).await;
+        for form in [1000, 0] {
+            let e = f.sink(form).store(&f.group(&[run(lane(0), epoch, 0, 3)])).await.unwrap_err();
+            assert_eq!((e.fault, e.sqlstate.as_deref()), (fault, Some(code)), "form {form}: {e}");
+            assert!(!e.message.contains("4111") && e.message.contains(code), "form {form}: {e}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn w10_a_column_that_changed_its_type_is_not_copied_into() {
     let f = ready().await;
     let epoch = f.claim(lane(0)).await;

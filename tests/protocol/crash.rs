@@ -132,7 +132,7 @@ fn j5_a_condemned_record_goes_past_the_mill() {
     assert!(milled(&mut bench).is_empty());
     let at = bench.orders.iter().position(|o| matches!(o, Order::Idle(_))).expect("straight to the writer");
     let Order::Idle(scored) = bench.orders.remove(at) else { unreachable!() };
-    let piece = ScoredPiece { scored, index: 0, refused: Default::default() };
+    let piece = ScoredPiece::new(scored, 0);
     let Fate::Dead(why) = piece.fate(0) else { panic!("a dead letter") };
     assert_eq!((why.stage, why.reason), (Stage::Process, "crashed_process"));
     assert!(why.detail.contains("3 times"), "{}", why.detail);

@@ -268,5 +268,5 @@ pub fn scored(partition: i32, epoch: i64, from: i64, to: i64) -> ScoredPiece {
     batch.pieces.push(Piece { lane: lane(partition), epoch: Epoch(epoch), expected: from, end: to, first: 0, count });
     let mut verdicts = Verdicts::default();
     verdicts.of.resize(count as usize, Verdict::Keep);
-    ScoredPiece { scored: Arc::new(Scored { batch, verdicts, rows }), index: 0, refused: BTreeMap::new() }
+    ScoredPiece::new(Arc::new(Scored { batch, verdicts, rows }), 0)
 }

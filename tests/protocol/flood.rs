@@ -12,6 +12,7 @@ use tidemill::domain::verdict::Rejected;
 use tidemill::domain::verdict::Stage;
 use tidemill::domain::verdict::Verdict;
 use tidemill::pipeline::clock::Dice;
+use tidemill::pipeline::guarding::SharedGuard;
 use tidemill::pipeline::message::Fate;
 use tidemill::pipeline::message::Message;
 use tidemill::pipeline::message::Order;
@@ -140,8 +141,33 @@ fn j1_rows_that_the_table_refuses_are_held_too() {
     assert!(matches!(desk.command(), Some(Command::Isolate(_))));
     desk.answer(Answer::Isolated(Ok(refused(70))));
     assert_eq!(desk.store(), [(0, 10, 0)], "the piece before it is stored");
-    assert_eq!(desk.floods(), [(0, 80, 50, 80)]);
+    assert_eq!(desk.floods(), [(0, 80, 50, 60)], "as if each had been known when it was judged");
     assert_eq!(desk.home(), [(0, 80, false), (0, 10, true)]);
+}
+
+#[test]
+fn j1_a_few_percent_that_the_table_refuses_are_no_flood_under_backlog() {
+    let mut desk = Desk::new();
+    let pieces = || (0..32).map(|i| (i * 256, (i + 1) * 256));
+    for (from, to) in pieces() {
+        desk.piece(scored(0, 5, from, to));
+        desk.piece(scored(1, 5, from, to));
+    }
+    // Every thirtieth record of either lane, found when all of them have long been judged.
+    let mut refused = 0;
+    while let Some(Command::Store(group)) = desk.command() {
+        desk.answer(Answer::Stored(Err(SinkError { fault: SinkFault::Data, sqlstate: None, message: "x".into() })));
+        let why = || Rejected::new(Stage::Write, "check_violation", "");
+        let of = |piece: usize| (0..256).step_by(30).map(move |record| Guilty { piece, record, why: why() });
+        let guilty: Vec<Guilty> = (0..group.pieces.len()).flat_map(of).collect();
+        refused += guilty.len() as u64;
+        assert!(matches!(desk.command(), Some(Command::Isolate(_))));
+        desk.answer(Answer::Isolated(Ok(guilty)));
+        assert_eq!(desk.floods(), []);
+        desk.store();
+    }
+    assert_eq!(refused, 64 * 9);
+    assert!(desk.home().len() == 64 && desk.home().iter().all(|h| h.2), "everything is durable");
 }
 
 fn flood(end: i64) -> Message {
@@ -223,6 +249,34 @@ fn j1_an_accepted_cause_lets_the_topic_go_on_at_once() {
     bench.turn([]);
     let batch = bench.batches().remove(0).0;
     assert!(batch.records.len() > 100, "{} at full speed", batch.records.len());
+}
+
+#[test]
+fn j1_an_acceptance_is_asked_for_until_it_is_over_so_that_an_early_end_is_heard() {
+    let mut bench = stopped();
+    let guard = SharedGuard::default();
+    bench = Bench { intake: bench.intake.guarded_by(guard.clone()), ..bench };
+    let word = || Accepted { topic: 0, cause: "decode/bad_json".into(), left: ms(60_000) };
+    bench.turn([Message::Accepted(Ok(vec![word()]))]);
+    bench.grant(0, 2, 5);
+    bench.log(0, 5..300);
+    bench.turn([]);
+    let batch = bench.batches().remove(0).0;
+    bench.turn([home(&batch, true), Message::WorkerFree]);
+    bench.at(5000);
+    assert!(bench.status().floods.is_empty(), "the topic goes on");
+    bench.orders.clear();
+    let asked = |bench: &Bench| bench.ordered(|o| matches!(o, Order::Accepted));
+    bench.at(6000);
+    assert_eq!(asked(&bench), 1, "somebody may have ended it");
+    bench.turn([Message::Accepted(Ok(vec![word()]))]);
+    bench.at(11_000);
+    assert_eq!(asked(&bench), 2);
+    assert!(guard.lock().is_accepted(bench.now, 0, CAUSE));
+    bench.turn([Message::Accepted(Ok(vec![]))]);
+    assert!(!guard.lock().is_accepted(bench.now, 0, CAUSE), "it was ended");
+    bench.at(16_000);
+    assert_eq!(asked(&bench), 2, "and nobody waits for it any more");
 }
 
 #[test]

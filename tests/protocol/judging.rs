@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tidemill::domain::lane::Epoch;
+use tidemill::domain::lane::Owner;
 use tidemill::domain::miss::Mark;
 use tidemill::domain::scored::Counts;
 use tidemill::domain::verdict::Stage;
@@ -13,6 +14,7 @@ use tidemill::pipeline::message::Return;
 use tidemill::pipeline::message::Tally;
 use tidemill::pipeline::message::TopicTrouble;
 use tidemill::ports::BrokerEvent;
+use tidemill::ports::ClaimError;
 use tidemill::telemetry::health::Health;
 use tidemill::telemetry::health::Outage;
 use tidemill::telemetry::snapshot::LaneState;
@@ -64,7 +66,7 @@ fn j2_a_parked_lane_waits_for_its_row_to_change() {
     bench.at(20_000);
     bench.grant(0, 2, 0);
     bench.event(out_of_range(0));
-    let row = |next_offset| Ok(Some(Mark { next_offset, epoch: Epoch(2), owner: None }));
+    let row = |next_offset| Ok(Some(Mark { next_offset, epoch: Epoch(2), owner: Some(Owner(1)) }));
     let ticket = |bench: &Bench| match bench.orders.last() {
         Some(Order::Peek { ticket, .. }) => *ticket,
         other => panic!("no peek but {other:?}"),
@@ -83,6 +85,39 @@ fn j2_a_parked_lane_waits_for_its_row_to_change() {
     let last = ticket(&bench);
     bench.turn([Message::Peeked { lane: lane(0), ticket: last, answer: row(40) }]);
     assert!(bench.asked(0).is_some(), "an operator has set the offset");
+}
+
+#[test]
+fn j2_a_parked_lane_whose_row_was_set_by_hand_before_anybody_read_it_is_claimed() {
+    let mut bench = Bench::reading(settings(), 1);
+    bench.event(out_of_range(0));
+    bench.at(20_000);
+    bench.grant(0, 2, 0);
+    bench.event(out_of_range(0));
+    let ticket = |bench: &Bench| match bench.orders.last() {
+        Some(Order::Peek { ticket, .. }) => *ticket,
+        other => panic!("no peek but {other:?}"),
+    };
+    let first = ticket(&bench);
+    bench.turn([Message::Peeked { lane: lane(0), ticket: first, answer: Err(ClaimError::Retry("away".into())) }]);
+    bench.at(25_000);
+    let second = ticket(&bench);
+    let set = Ok(Some(Mark { next_offset: 40, epoch: Epoch(3), owner: None }));
+    bench.turn([Message::Peeked { lane: lane(0), ticket: second, answer: set }]);
+    assert!(bench.asked(0).is_some(), "the row that was left behind named its owner");
+}
+
+#[test]
+fn c4_a_claim_that_parks_takes_the_row_as_it_is_first_read() {
+    let mut bench = Bench::new(settings());
+    bench.event(BrokerEvent::Given(vec![lane(0)]));
+    let (ticket, _) = bench.asked(0).expect("it is to be claimed");
+    bench.answer(0, ticket, Err(ClaimError::Park("the log was cut and filled again".into())));
+    let Some(Order::Peek { ticket, .. }) = bench.orders.last() else { panic!("no peek") };
+    let ticket = *ticket;
+    let released = Ok(Some(Mark { next_offset: 40, epoch: Epoch(3), owner: None }));
+    bench.turn([Message::Peeked { lane: lane(0), ticket, answer: released }]);
+    assert_eq!(bench.asked(0), None, "the claim itself gave the row up");
 }
 
 #[test]

@@ -275,7 +275,7 @@ fn grind(values: &[u8]) -> (Scored, tidemill::pipeline::mill::Strain) {
 
 /// Stored rows as text, and for the others the reason.
 fn fates(scored: Scored) -> Vec<String> {
-    let piece = ScoredPiece { scored: Arc::new(scored), index: 0, refused: Default::default() };
+    let piece = ScoredPiece::new(Arc::new(scored), 0);
     let fate = |r| match piece.fate(r) {
         Fate::Row(row) => String::from_utf8_lossy(row).into_owned(),
         Fate::Dead(why) => why.reason.to_owned(),

@@ -66,11 +66,17 @@ impl Database {
     /// Rule J5: a record is about to be processed alone; `None`: care is over.
     pub fn note(&mut self, lane: Lane, epoch: Epoch, owner: Owner, offset: Option<Option<i64>>) -> bool {
         let ours = self.rows.get(&lane).is_some_and(|r| r.epoch == epoch && r.owner == Some(owner));
-        let Some(kept) = self.attempts.get_mut(&lane).filter(|_| ours) else { return false };
-        kept.noted = Some(epoch);
+        if !ours {
+            return false;
+        }
+        let kept = self
+            .attempts
+            .entry(lane)
+            .or_insert_with(|| Kept { attempt: Attempt { exits: 1, ..Attempt::default() }, ..Kept::default() });
+        kept.noted = offset.flatten().map(|_| epoch);
         match offset {
             Some(Some(offset)) => kept.attempt = kept.attempt.noting(offset),
-            Some(None) => kept.attempt = Attempt { current: None, tries: 0, ..kept.attempt },
+            Some(None) => {}
             None => drop(self.attempts.remove(&lane)),
         }
         true

@@ -213,7 +213,7 @@ impl Member {
             Order::Mill { batch, .. } => self.batches.push_back(batch),
             Order::Idle(scored) => {
                 let lane = scored.batch.pieces[0].lane;
-                let piece = ScoredPiece { scored, index: 0, refused: Default::default() };
+                let piece = ScoredPiece::new(scored, 0);
                 self.tell(now, writer_of(lane, n), ToWriter::Piece { piece, full: false });
             }
         }
@@ -238,7 +238,7 @@ impl Member {
         let scored = Arc::new(scored);
         for index in 0..scored.batch.pieces.len() {
             let writer = writer_of(scored.batch.pieces[index].lane, self.writers.len());
-            let piece = ScoredPiece { scored: scored.clone(), index, refused: Default::default() };
+            let piece = ScoredPiece::new(scored.clone(), index);
             self.tell(now, writer, ToWriter::Piece { piece, full });
         }
         self.inbox.push_back(Message::WorkerFree);

@@ -140,6 +140,26 @@ fn p2_a_commit_above_the_mark_is_seen() {
 }
 
 #[test]
+fn p2_a_commit_above_a_mark_that_an_operator_set_back_is_no_finding() {
+    let stage = Stage::shared();
+    let (mark, to) = (stage.marks[&1], stage.marks[&1] - 5);
+    let back = |from: i64| {
+        format!(
+            "UPDATE tidemill.progress SET next_offset = {to} WHERE partition = 1;
+             DELETE FROM scores WHERE partition = 1 AND \"offset\" >= {to};
+             DELETE FROM tidemill.dead_letter WHERE partition = 1 AND \"offset\" >= {to};
+             INSERT INTO tidemill.operation (client, command, reason, pipeline, source, partition, from_offset, to_offset)
+               SELECT 'test', 'set', 'again', 'fraud', source, partition, {from}, {to} FROM tidemill.progress WHERE partition = 1"
+        )
+    };
+    let json = spoilt(&back(mark)).fine();
+    let notes = json["partitions"][1]["notes"].to_string();
+    assert!(notes.contains(&format!("our commit of {mark}")) && notes.contains("set the mark back"), "{notes}");
+    // That an operator went back once explains no commit beyond where the mark ever was.
+    assert_eq!(spoilt(&back(mark - 1)).only("commit_before_durable", &[]), [(1, 1, vec![mark])]);
+}
+
+#[test]
 fn p3_a_row_that_became_visible_after_later_ones_is_named() {
     let late = Stage::shared().rows(0)[5];
     let verified = spoilt(&format!("UPDATE scores SET key = key WHERE partition = 0 AND \"offset\" = {late}"));

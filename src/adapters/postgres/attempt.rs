@@ -21,10 +21,14 @@ const EXIT: &str = "INSERT INTO tidemill.attempt AS a (source, partition, blamed
       counted = coalesce((a.current >= $3 AND a.noted = $4)::int4, 0),
       tries = CASE WHEN a.current >= $3 THEN a.tries + coalesce((a.noted = $4)::int4, 0) ELSE 0 END, current = CASE WHEN a.current >= $3 THEN a.current END
     RETURNING a.exits, a.current, a.tries";
-/// As [`Attempt::noting`], by the owner alone.
-const NOTE: &str = "UPDATE tidemill.attempt a SET current = $3::int8, noted = $4, tries = CASE WHEN a.current = $3 THEN a.tries ELSE 0 END
-    FROM tidemill.progress p WHERE a.source = $1 AND a.partition = $2 AND p.source = a.source AND p.partition = a.partition
-      AND p.epoch = $4 AND p.owner = $5 RETURNING 1";
+/// As [`Attempt::noting`], by the owner alone. The row may be gone: an earlier care of ours that ends at the moment of the claim
+/// deletes it, and so may a person. Without an offset the note is taken back: the end of this owner is no try.
+const NOTE: &str = "INSERT INTO tidemill.attempt AS a (source, partition, current, noted)
+    SELECT p.source, p.partition, $3::int8, CASE WHEN $3 IS NOT NULL THEN $4::int8 END FROM tidemill.progress p
+     WHERE p.source = $1 AND p.partition = $2 AND p.epoch = $4 AND p.owner = $5
+    ON CONFLICT (source, partition) DO UPDATE SET noted = EXCLUDED.noted, current = coalesce(EXCLUDED.current, a.current),
+      tries = CASE WHEN a.current = coalesce(EXCLUDED.current, a.current) THEN a.tries ELSE 0 END
+    RETURNING 1";
 /// As [`Attempt::forgiven`], by the owner that was blamed.
 const ALIVE: &str =
     "UPDATE tidemill.attempt SET exits = greatest(exits - 1, 0), tries = greatest(tries - counted, 0), counted = 0, blamed = NULL

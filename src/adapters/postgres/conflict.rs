@@ -8,6 +8,7 @@ use crate::failpoints::Point;
 use crate::ports::SinkError;
 
 use super::connect::Lease;
+use super::contract;
 use super::dead::dead_letters;
 use super::fault;
 use super::options::OnConflict;
@@ -50,7 +51,7 @@ pub(super) async fn attempt(lease: &Lease, context: &Context, load: &Load<'_>) -
         };
         let count = bounded(context.call, doing, &sent, work).await?;
         if count != load.dead.count as u64 {
-            return Err(fault::contract("tidemill.dead_letter took another number of rows than it was given".into()));
+            return Err(contract::letters(count, load.dead.count));
         }
         load.reach(Point::AfterDeadLetters).await;
     }
@@ -87,14 +88,10 @@ async fn insert(lease: &Lease, context: &Context, load: &Load<'_>, lane: usize) 
     if update {
         // Records of one key share a row: each of them counts as stored, the last one is what one sees.
         let plausible = (1..=given).contains(&count);
-        return if plausible {
-            Ok(given)
-        } else {
-            Err(fault::contract(format!("table {} took {count} of {given} rows", table.name)))
-        };
+        return if plausible { Ok(given) } else { Err(contract::rows(table, count, given)) };
     }
     if count > given {
-        return Err(fault::contract(format!("table {} took {count} rows and was given {given}", table.name)));
+        return Err(contract::rows(table, count, given));
     }
     if count < given {
         let place = load.group.moves[lane].lane;

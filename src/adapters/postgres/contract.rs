@@ -6,6 +6,7 @@ use crate::domain::outputs::OutputSpec;
 use crate::ports::SinkError;
 
 use super::connect::Database;
+use super::connect::Lease;
 use super::fault;
 use super::fault::StartError;
 use super::options::OnConflict;
@@ -133,6 +134,16 @@ FROM (VALUES ('source', 'SELECT'), ('source', 'INSERT'), ('source', 'UPDATE'), (
 LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'tidemill')
   ON c.relname = w.relation";
 
+/// What could keep a dead letter from being stored without an error. Its INSERT must never lose one: there is no other place.
+const DEAD_LETTERS: &str = "
+WITH letters AS (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = 'tidemill' AND c.relname = 'dead_letter')
+SELECT pg_catalog.concat('trigger ', t.tgname) FROM pg_catalog.pg_trigger t JOIN letters ON letters.oid = t.tgrelid
+ WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 7 = 7
+UNION ALL
+SELECT pg_catalog.concat('rule ', r.rulename) FROM pg_catalog.pg_rewrite r JOIN letters ON letters.oid = r.ev_class
+ WHERE r.ev_type = '3' ORDER BY 1";
+
 /// Checks control tables and result table, and says how the rows are to be written.
 ///
 /// # Errors
@@ -140,7 +151,7 @@ LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.rel
 pub async fn check(database: &Database, options: &TableOptions, outputs: &[OutputSpec]) -> Result<Table, StartError> {
     let lease = database.lease().await?;
     let failed = |e| fault::sink_error(&e, "looking at the table", false);
-    let mut problems = control_problems(lease.query(CONTROL, &[]).await.map_err(failed)?);
+    let mut problems = control_problems(&lease).await?;
     let mapped = table::mapping(options, outputs).unwrap_or_else(|mut wrong| {
         problems.append(&mut wrong);
         vec![]
@@ -190,15 +201,15 @@ pub async fn check(database: &Database, options: &TableOptions, outputs: &[Outpu
 /// As [`check`].
 pub async fn check_control(database: &Database) -> Result<(), StartError> {
     let lease = database.lease().await?;
-    let rows = lease.query(CONTROL, &[]).await.map_err(|e| fault::sink_error(&e, "looking at the table", false))?;
+    let problems = control_problems(&lease).await?;
     lease.give_back();
-    let problems = control_problems(rows);
     if problems.is_empty() { Ok(()) } else { Err(StartError::Contract(problems)) }
 }
 
-fn control_problems(rows: Vec<Row>) -> Vec<String> {
+async fn control_problems(lease: &Lease) -> Result<Vec<String>, SinkError> {
+    let failed = |e| fault::sink_error(&e, "looking at the control tables", false);
     let mut problems: Vec<String> = vec![];
-    for row in rows {
+    for row in lease.query(CONTROL, &[]).await.map_err(failed)? {
         let (relation, privilege): (&str, &str) = (row.get(0), row.get(1));
         let (exists, granted, user): (bool, bool, &str) = (row.get(2), row.get(3), row.get(4));
         let problem = match (exists, granted) {
@@ -213,7 +224,13 @@ fn control_problems(rows: Vec<Row>) -> Vec<String> {
             problems.push(problem);
         }
     }
-    problems
+    for row in lease.query(DEAD_LETTERS, &[]).await.map_err(failed)? {
+        let what: &str = row.get(0);
+        problems.push(format!(
+            "{what} of tidemill.dead_letter could swallow dead letters, and nobody would miss them: drop it"
+        ));
+    }
+    Ok(problems)
 }
 
 fn relation_problems(found: &Row, options: &TableOptions, problems: &mut Vec<String>) {
@@ -358,6 +375,21 @@ fn conflict_problems(
     for name in conflict.iter().filter(|c| !mapped.iter().any(|m| m.column == **c)) {
         problems.push(format!("table.conflict_columns: nothing is mapped to column {name}"));
     }
+}
+
+/// Rows that were given to the table and are not in it, or more than were given.
+pub(super) fn rows(table: &Table, took: u64, given: u64) -> SinkError {
+    let name = &table.name;
+    fault::contract(format!(
+        "table {name} took {took} of {given} rows: look for triggers and rules on it and its partitions"
+    ))
+}
+
+/// The same of dead letters.
+pub(super) fn letters(took: u64, given: usize) -> SinkError {
+    fault::contract(format!(
+        "tidemill.dead_letter took {took} of {given} dead letters: look for triggers and rules on it"
+    ))
 }
 
 /// An error that says that the table is not what it was at start.

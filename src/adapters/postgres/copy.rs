@@ -1,6 +1,7 @@
-//! Large groups: fence and COPY in two round trips (rule W3).
+//! Large groups: fence and COPY in three round trips (rule W3).
 //!
-//! A request is queued when its future is first polled, so what is joined here travels together.
+//! A request is queued when its future is first polled, so what is joined here travels together. COMMIT does not travel with
+//! COPY: the server would carry it out before anybody had counted the rows.
 
 use std::future::Future;
 use std::pin::pin;
@@ -95,36 +96,41 @@ pub(super) async fn attempt(lease: &Lease, context: &Context, load: &Load<'_>) -
     };
     let (found, moved, letters, sink) = bounded(context.call, doing, &sent, open).await?;
     let altered = found.as_deref() != Some(&table.signature);
-    if altered || moved.len() < load.active.len() {
+    let short = letters != load.dead.count as u64;
+    if altered || short || moved.len() < load.active.len() {
         // Dropping the sink tells the server that the copy failed; then the transaction is ended.
         drop(sink);
-        let end = async { lease.batch_execute("ROLLBACK").await.map_err(failed) };
-        bounded(context.call, doing, &sent, end).await?;
-        return if altered { Err(contract::changed(table)) } else { Ok(Attempt::Fenced(moved)) };
+        roll_back(lease, context, doing).await?;
+        return match () {
+            () if altered => Err(contract::changed(table)),
+            () if short => Err(contract::letters(letters, load.dead.count)),
+            () => Ok(Attempt::Fenced(moved)),
+        };
     }
-
+    let rows = load.rows.len() as u64;
     let close = async {
         let mut sink = pin!(sink);
         feed(sink.as_mut(), data).await.map_err(failed)?;
+        let copied = sink.finish().await.map_err(failed)?;
         failpoints::reach(Point::AfterPgRows).await;
-        failpoints::reach(Point::BeforePgCommit).await;
-        sent.store(true, Ordering::Relaxed);
-        let (copied, commit) = tokio::join!(biased; sink.finish(), lease.batch_execute("COMMIT"));
-        // COMMIT of a failed transaction answers OK, so COPY's own answer decides.
-        let copied = copied.map_err(failed)?;
-        commit.map_err(failed)?;
+        if copied == rows {
+            failpoints::reach(Point::BeforePgCommit).await;
+            sent.store(true, Ordering::Relaxed);
+            lease.batch_execute("COMMIT").await.map_err(failed)?;
+        }
         Ok(copied)
     };
     let copied = bounded(context.call, doing, &sent, close).await?;
-    if copied != load.rows.len() as u64 || letters != load.dead.count as u64 {
-        return Err(fault::contract(format!(
-            "table {} took {copied} of {} rows and {letters} of {} dead letters: look for triggers and rules on it",
-            table.name,
-            load.rows.len(),
-            load.dead.count
-        )));
+    if copied != rows {
+        roll_back(lease, context, doing).await?;
+        return Err(contract::rows(table, copied, rows));
     }
     Ok(Attempt::Stored(load.moved(moved)))
+}
+
+async fn roll_back(lease: &Lease, context: &Context, doing: &str) -> Result<(), SinkError> {
+    let end = async { lease.batch_execute("ROLLBACK").await.map_err(|e| fault::sink_error(&e, doing, false)) };
+    bounded(context.call, doing, &AtomicBool::new(false), end).await
 }
 
 async fn optional(wanted: bool, work: impl Future<Output = Result<u64, Error>>) -> Result<u64, Error> {

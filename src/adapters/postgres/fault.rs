@@ -4,6 +4,8 @@ use std::error::Error as _;
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::Error;
+use tokio_postgres::error::DbError;
+use tokio_postgres::error::Severity;
 use tokio_postgres::error::SqlState;
 
 use crate::domain::fault::Fault;
@@ -43,12 +45,13 @@ impl StartError {
 pub(super) fn sink_error(error: &Error, doing: &str, sent: bool) -> SinkError {
     if let Some(db) = error.as_db_error() {
         let code = db.code().code();
-        let Entry { mut fault, way_out, .. } = sqlstate::judge(code, db.message());
+        let Entry { mut fault, meaning, way_out, .. } = sqlstate::judge(code, db.message());
         if sent && [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN].contains(db.code()) {
             fault = SinkFault::Ambiguous;
         }
         let text = match fault {
             SinkFault::Data => named(db),
+            _ if is_of_a_function(db) => format!("{meaning}; its words are in the server's log alone"),
             _ => db.message().to_owned(),
         };
         let way_out = if way_out.is_empty() { String::new() } else { format!("; {way_out}") };
@@ -74,8 +77,17 @@ pub(super) fn sink_error(error: &Error, doing: &str, sent: bool) -> SinkError {
     SinkError { fault, sqlstate: None, message: format!("{doing}: {text}") }
 }
 
+/// Whether a trigger or another function of the user may have written the text: then it may hold values of a row.
+fn is_of_a_function(db: &DbError) -> bool {
+    let code = db.code().code();
+    // Functions may raise codes that nobody knows. So may a pooler, but that ends the session.
+    let foreign = sqlstate::find(code).is_none() && db.parsed_severity() == Some(Severity::Error);
+    let context = db.where_().unwrap_or("");
+    code.starts_with("P0") || foreign || context.contains("PL/") || context.contains("SQL function")
+}
+
 /// Code, constraint and column of a data error: all that can be said without showing values.
-pub(super) fn named(db: &tokio_postgres::error::DbError) -> String {
+pub(super) fn named(db: &DbError) -> String {
     let mut text = format!("refused with SQLSTATE {}", db.code().code());
     if let Some(name) = db.constraint() {
         text.push_str(&format!(", constraint {name}"));

@@ -11,6 +11,8 @@ use super::query::query;
 pub struct Holder {
     /// Such as `backend 4711 of alice (psql)`: what a person needs to end it.
     pub name: String,
+    /// The same without what is new each time, such as `backend of alice (psql)`: for a metric.
+    pub kind: String,
     /// Transactions that began since then.
     pub age: i64,
 }
@@ -19,13 +21,15 @@ pub struct Holder {
 const AGE_MIN: i64 = 1000;
 
 /// Every role may see these columns of other roles' sessions.
-const SQL: &str = "SELECT name, age FROM (
-      SELECT 'backend ' || pid || coalesce(' of ' || usename, '') || coalesce(' (' || nullif(application_name, '') || ')', '') AS name,
+const SQL: &str = "SELECT what || ' ' || which || whose, CASE WHEN lasts THEN what || ' ' || which ELSE what END || whose, age FROM (
+      SELECT 'backend' AS what, pid::text AS which, false AS lasts,
+          coalesce(' of ' || usename, '') || coalesce(' (' || nullif(application_name, '') || ')', '') AS whose,
           age(backend_xmin)::int8 AS age
         FROM pg_catalog.pg_stat_activity WHERE backend_xmin IS NOT NULL AND backend_type IS DISTINCT FROM 'autovacuum worker'
-      UNION ALL SELECT 'replication slot ' || slot_name, age(xmin)::int8 FROM pg_catalog.pg_replication_slots
+      UNION ALL SELECT 'replication slot', slot_name, true, '', age(xmin)::int8 FROM pg_catalog.pg_replication_slots
         WHERE xmin IS NOT NULL
-      UNION ALL SELECT 'prepared transaction ' || gid, age(transaction)::int8 FROM pg_catalog.pg_prepared_xacts
+      UNION ALL SELECT 'prepared transaction', gid, false, coalesce(' of ' || owner, ''), age(transaction)::int8
+        FROM pg_catalog.pg_prepared_xacts
     ) holders WHERE age >= $1 ORDER BY age DESC LIMIT 1";
 
 /// The holder of the oldest snapshot, if it is old.
@@ -34,5 +38,5 @@ const SQL: &str = "SELECT name, age FROM (
 /// When the database cannot be asked.
 pub async fn oldest(database: &Database) -> Result<Option<Holder>, SinkError> {
     let rows = query(database, "looking for old snapshots", SQL, &[&AGE_MIN]).await?;
-    Ok(rows.first().map(|r| Holder { name: r.get(0), age: r.get(1) }))
+    Ok(rows.first().map(|r| Holder { name: r.get(0), kind: r.get(1), age: r.get(2) }))
 }

@@ -16,6 +16,7 @@ mod isolate;
 pub mod letters;
 mod marks;
 pub mod migrate;
+mod namesakes;
 pub mod options;
 pub mod planned;
 pub mod positions;

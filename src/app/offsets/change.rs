@@ -40,7 +40,8 @@ pub async fn set(config: &Config, args: &OffsetsSetArgs) -> Result<Exit, Refusal
         (false, false) => Back::Refuse,
     };
     let world = World::look(config).await?;
-    let job = Job::new(config, &world, author(config, "set", &args.change), back, args.change.dry_run || !confirmed)?;
+    let job = Job::new(config, &world, author(config, "set", &args.change), back, args.change.dry_run || !confirmed);
+    let job = job.await?;
     let lanes = lanes(&world, &args.partitions)?;
     for lane in &lanes {
         let to = find(&world, *lane, args.to).await?;
@@ -53,7 +54,7 @@ pub async fn skip(config: &Config, args: &OffsetsSkipArgs) -> Result<Exit, Refus
     let confirmed = args.change.yes || args.from.is_some();
     let world = World::look(config).await?;
     let author = author(config, "skip", &args.change);
-    let job = Job::new(config, &world, author, Back::Refuse, args.change.dry_run || !confirmed)?;
+    let job = Job::new(config, &world, author, Back::Refuse, args.change.dry_run || !confirmed).await?;
     let mut done = 0;
     for lane in lanes(&world, &args.partitions)? {
         let to = match args.to {
@@ -103,8 +104,14 @@ pub async fn find(world: &World, lane: Lane, target: Target) -> Result<i64, Refu
 }
 
 impl<'a> Job<'a> {
-    fn new(config: &Config, world: &'a World, author: Author, back: Back, dry_run: bool) -> Result<Job<'a>, Refusal> {
-        let place = TablePlace::new(&config.table);
+    async fn new(
+        config: &Config,
+        world: &'a World,
+        author: Author,
+        back: Back,
+        dry_run: bool,
+    ) -> Result<Job<'a>, Refusal> {
+        let place = TablePlace::find(&world.database, &config.table).await?;
         if back == Back::Delete && !place.as_ref().is_some_and(TablePlace::names_source) {
             return Err(Refusal::wrong(format!(
                 "table {} does not keep source, partition and offset, so its rows cannot be found: delete them by hand and \
@@ -133,6 +140,16 @@ impl<'a> Job<'a> {
         let plan = plan(wish, mark, (log.start, log.end)).map_err(about)?;
         if plan.look {
             self.refuse_repeats(topic, source.id, lane, (wish.to, mark.unwrap_or(wish.to))).await?;
+        }
+        if self.back == Back::Delete && mark.is_some_and(|mark| wish.to < mark) {
+            let others = self.namesakes(topic, source.id).await?;
+            if !others.is_empty() {
+                return Err(about(format!(
+                    "rows of {} bear the same topic's name, so --delete-rows would delete theirs as well: nothing was \
+                     changed; delete yours by hand and use --allow-repeat",
+                    others.join(", ")
+                )));
+            }
         }
         let change = Change {
             author: &self.author,
@@ -169,7 +186,15 @@ impl<'a> Job<'a> {
             return Ok(());
         }
         let (from, to) = (range.0, range.1 - 1);
-        refused(format!("offsets {from} to {to} have become {rows} rows and {dead_letters} dead letters"))
+        let others = self.namesakes(topic, source).await?.join(", ");
+        let of = if others.is_empty() { others } else { format!(", or those of {others} have, which look the same") };
+        refused(format!("offsets {from} to {to} have become {rows} rows and {dead_letters} dead letters{of}"))
+    }
+
+    /// Sources whose rows look like those of this one.
+    async fn namesakes(&self, topic: &Topic, source: i16) -> Result<Vec<String>, Refusal> {
+        let Some(place) = &self.place else { return Ok(vec![]) };
+        Ok(positions::namesakes(&self.world.database, place, &topic.name, source).await?)
     }
 
     fn tell(&self, name: &str, from: Option<i64>, to: i64, deleted: Found) -> Result<(), Refusal> {

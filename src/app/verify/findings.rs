@@ -199,7 +199,8 @@ fn lane(drilled: &Drilled, i: usize, judge: &Judge, tables: &Tables, order: &Ord
             detail: detail.into(),
         });
     }
-    findings.extend(ahead(scene, snapshot));
+    let mut notes = settled.notes;
+    findings.extend(ahead(scene, snapshot, &mut notes));
     if let Some(mark) = mark.filter(|m| *m > scene.ends.1) {
         let detail = format!("the mark is {mark}, the log ends at {}: it was cut, or made anew", scene.ends.1);
         findings.push(Finding::one(Kind::MarkBeyondLog, Some(mark), detail));
@@ -224,12 +225,13 @@ fn lane(drilled: &Drilled, i: usize, judge: &Judge, tables: &Tables, order: &Ord
         not_judged: held.aside.rows + held.aside.letters() + judge.gone + judge.unknown,
         totals: settled.totals,
         findings,
-        notes: settled.notes,
+        notes,
     }
 }
 
-/// Kafka was asked first, so nothing that it knows may be news to the database.
-fn ahead(scene: &Scene, snapshot: &Snapshot) -> Option<Finding> {
+/// Kafka was asked first, so nothing that it knows may be news to the database; but after a mark was set back by hand Kafka holds
+/// the old one until somebody reads on.
+fn ahead(scene: &Scene, snapshot: &Snapshot, notes: &mut Vec<String>) -> Option<Finding> {
     let commit = scene.committed.as_ref().filter(|_| !snapshot.replica)?;
     let whose = if scene.ours { "our commit" } else { "a commit that is not ours" };
     let detail = match scene.standing {
@@ -241,6 +243,10 @@ fn ahead(scene: &Scene, snapshot: &Snapshot) -> Option<Finding> {
         }
         _ => return None,
     };
+    if scene.rewound.is_some_and(|from| commit.offset <= from) {
+        notes.push(format!("{detail}: an operator set the mark back, and nobody has told Kafka since"));
+        return None;
+    }
     Some(Finding::one(Kind::CommitBeforeDurable, Some(commit.offset), detail))
 }
 

@@ -73,7 +73,7 @@ impl Judge {
     pub fn new(scope: &Scope, scene: &Scene, records: u64, least: Option<i64>) -> Judge {
         let disposed = scene.standing.map_or(0, |s| u64::try_from(s.total()).unwrap_or(0));
         // More records than were ever disposed of: the first ones may be older than the pipeline (`kafka.start_from`).
-        let early = if scope.narrowed || scene.rewound { u64::MAX } else { records.saturating_sub(disposed) };
+        let early = if scope.narrowed || scene.rewound.is_some() { u64::MAX } else { records.saturating_sub(disposed) };
         Judge {
             lane: scene.lane,
             records,

@@ -32,8 +32,10 @@ pub struct Scene {
     pub hi: i64,
     pub compacts: Option<bool>,
     pub holes: Vec<(i64, i64)>,
-    /// The running totals count some records twice, since an operator set the mark back.
-    pub rewound: bool,
+    /// The running totals count some records twice, since an operator set the mark back, at most from here.
+    pub rewound: Option<i64>,
+    /// Sources whose rows look like those of this one.
+    pub namesakes: Vec<String>,
     source: i16,
 }
 
@@ -105,7 +107,8 @@ impl Scope {
                 hi,
                 compacts: asked.compacts.get(topic).copied().flatten(),
                 holes: snapshot.holes.get(&place).cloned().unwrap_or_default(),
-                rewound: snapshot.rewound.contains_key(&place),
+                rewound: snapshot.rewound.get(&place).copied(),
+                namesakes: snapshot.namesakes[topic].clone(),
                 source: place.0,
             });
         }

@@ -8,11 +8,13 @@ use crate::adapters::postgres::audit::entries::Part;
 use crate::adapters::postgres::audit::entries::Ranges;
 use crate::adapters::postgres::audit::entries::Span;
 use crate::adapters::postgres::audit::entries::Sum;
+use crate::adapters::postgres::audit::place::Overlap;
 use crate::adapters::postgres::audit::snapshot::Snapshot;
 use crate::adapters::postgres::fault::StartError;
 use crate::app::connect::Trouble;
 use crate::app::verify::findings::FIRST;
 use crate::app::verify::log::Windows;
+use crate::app::verify::scope::Scene;
 use crate::app::verify::scope::Scope;
 use crate::ports::SinkError;
 
@@ -94,6 +96,29 @@ impl Tables {
             tables.outside = snapshot.outside(&tables.ranges, most).await.map_err(failed)?;
         }
         Ok(tables)
+    }
+
+    /// Why nothing can be judged: the table keeps the topic's name instead of the source's number, another source has that name too,
+    /// and there are more rows than this one stored.
+    pub fn mixed(&self, scope: &Scope, table: &str, column: &str) -> Option<String> {
+        let strange = |(scene, held): &(&Scene, &Held)| {
+            let (all, stored) = (held.all(), scene.standing.map_or(0, |s| s.stored));
+            let ours = u64::try_from(stored).unwrap_or(0) + all.replayed;
+            // Where totals or rows are not one to one, nothing shows that all rows are ours.
+            let vague = scene.rewound.is_some() || scope.overlap == Overlap::Replaced;
+            !scene.namesakes.is_empty() && (all.rows > ours || self.strays > 0 || vague && all.rows > 0)
+        };
+        let (scene, held) = scope.scenes.iter().zip(&self.held).find(strange)?;
+        Some(format!(
+            "{}[{}]: column {column} of {table} holds the topic's name, which is also that of {}: {} rows of it are there, {} were \
+             stored by this source, and whose is whose cannot be told apart; let the column hold the source's number (smallint) \
+             to have rows judged",
+            scene.topic,
+            scene.lane.partition,
+            scene.namesakes.join(", "),
+            held.all().rows,
+            scene.standing.map_or(0, |s| s.stored)
+        ))
     }
 
     fn add(&mut self, sum: &Sum) {

@@ -43,8 +43,8 @@ pub struct Settled {
 pub fn settle(scope: &Scope, scene: &Scene, judge: &Judge, held: &Held) -> Settled {
     let mut settled = Settled::default();
     let Some(standing) = scene.standing else { return settled };
-    let comparable = !scope.narrowed && !scene.rewound;
-    if scene.rewound {
+    let comparable = !scope.narrowed && scene.rewound.is_none();
+    if scene.rewound.is_some() {
         settled
             .notes
             .push("totals are not compared: an operator set the mark back, so some records count twice".into());

@@ -66,7 +66,8 @@ impl Intake {
 
     /// Lets topics go on whose held piece has passed or is no longer ours, and asks what a person has accepted.
     pub(super) fn watch_floods(&mut self, now: Now, orders: &mut Vec<Order>) {
-        if self.stopped.is_empty() {
+        // Also while an accepted topic goes on: the word may be taken back, and the guard would not hear of it.
+        if self.stopped.is_empty() && now >= self.accepted_until {
             return;
         }
         let lanes = &self.lanes;
@@ -75,7 +76,8 @@ impl Intake {
             custody.is_some_and(|c| c.ledger.as_ref().is_none_or(|l| l.mark() < s.end))
         };
         self.stopped.retain(|_, s| holds(s));
-        if !self.stopped.is_empty() && !self.asking_accepted && now >= self.accepted_due && self.drain.is_none() {
+        let wanted = !self.stopped.is_empty() || now < self.accepted_until;
+        if wanted && !self.asking_accepted && now >= self.accepted_due && self.drain.is_none() {
             self.asking_accepted = true;
             orders.push(Order::Accepted);
         }
@@ -85,6 +87,7 @@ impl Intake {
         self.asking_accepted = false;
         self.accepted_due = now + self.settings.guard.poll.duration();
         let Ok(list) = answer else { return };
+        self.accepted_until = list.iter().map(|a| now + a.left).max().unwrap_or(Now::ZERO);
         let mut guard = self.guard.lock();
         guard.accept(now, &list);
         for (topic, stopped) in &mut self.stopped {

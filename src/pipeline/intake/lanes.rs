@@ -114,10 +114,14 @@ impl Intake {
     ) {
         let recheck = now + self.settings.intake.parked_recheck.duration();
         let Some(custody) = self.lanes.get_mut(&lane).filter(|c| c.ticket == ticket) else { return };
+        // The row that was read from until the lane parked names us. If the first one to be looked at names nobody, it
+        // was set by hand in between. After a claim that parked it says nothing: that one gave the row up itself.
+        let was_read = custody.stands_at.is_some();
         let State::Parked { recheck: due, peeking, seen, .. } = &mut custody.state else { return };
         (*due, *peeking) = (recheck, false);
         let Ok(row) = answer else { return };
-        if *seen.get_or_insert(row) != row {
+        let set_meanwhile = seen.is_none() && was_read && row.is_some_and(|m| m.owner.is_none());
+        if *seen.get_or_insert(row) != row || set_meanwhile {
             self.claim(lane, orders);
         }
     }

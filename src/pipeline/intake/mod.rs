@@ -95,6 +95,8 @@ pub struct Intake {
     stopped: BTreeMap<u16, Stopped>,
     asking_accepted: bool,
     accepted_due: Now,
+    /// What a person accepted holds until then, unless it is ended early.
+    accepted_until: Now,
     events: Vec<BrokerEvent>,
     woken: Vec<Lane>,
 }
@@ -142,6 +144,7 @@ impl Intake {
             stopped: BTreeMap::new(),
             asking_accepted: false,
             accepted_due: Now::ZERO,
+            accepted_until: Now::ZERO,
             events: vec![],
             woken: vec![],
         }

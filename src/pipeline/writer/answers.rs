@@ -1,5 +1,6 @@
 //! What the sink's answers mean (rules W3, W4, W5, W7).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::compose::move_of;
@@ -9,7 +10,7 @@ use crate::domain::lane::{Lane, Now};
 use crate::domain::miss::{Mark, Miss, judge};
 use crate::domain::mutants;
 use crate::domain::scored::{Counts, Fate as RecordFate, Group, ScoredPiece};
-use crate::domain::verdict::{Rejected, Stage};
+use crate::domain::verdict::{CONFLICT_RULE, Rejected, Stage};
 use crate::pipeline::message::{Fate, Message, Tally, Trouble};
 use crate::ports::{Guilty, Moved, SinkError, SinkFault};
 
@@ -81,9 +82,11 @@ impl Writer {
         self.well(now);
         (self.timeouts_in_a_row, self.fruitless) = (0, 0);
         self.limit = (self.limit * 2).min(u64::from(self.options.group_rows));
-        let mut missed = vec![];
+        let (mut missed, mut met) = (vec![], BTreeMap::new());
         for m in &group.moves {
-            if moved.iter().any(|x| x.lane == m.lane) || mutants::on("miss_is_success") {
+            let answer = moved.iter().find(|x| x.lane == m.lane);
+            if answer.is_some() || mutants::on("miss_is_success") {
+                met.insert(m.lane, answer.map_or(0, |x| m.counts.stored.saturating_sub(x.rows)));
                 if let Some(held) = self.lanes.get_mut(&m.lane).filter(|h| h.epoch == m.epoch) {
                     assert!(m.expected == held.mark, "W1: {} moved from {}, mark {}", m.lane, m.expected, held.mark);
                     held.mark = m.end;
@@ -94,7 +97,7 @@ impl Writer {
             }
         }
         let (done, back): (Vec<_>, Vec<_>) = group.pieces.into_iter().partition(|p| !missed.contains(&p.piece().lane));
-        done.iter().for_each(|p| self.settle(p));
+        done.iter().for_each(|p| self.settle(p, met.entry(p.piece().lane).or_default()));
         group.moves.iter().for_each(|m| self.yield_flooded(m.lane));
         self.phase = Phase::Compose;
         if !missed.is_empty() {
@@ -205,13 +208,14 @@ impl Writer {
         let (done, rest) = std::mem::take(frozen).into_iter().partition(stored);
         *frozen = rest;
         let done: Vec<ScoredPiece> = done;
-        done.iter().for_each(|p| self.settle(p));
+        // How many rows met one already there went with the lost answer: they count as stored.
+        done.iter().for_each(|p| self.settle(p, &mut 0));
         let held = self.lanes.get_mut(&lane).expect("it is held");
         let mut late = vec![];
         while held.pending.front().is_some_and(|p| p.end() <= end) {
             late.extend(held.pending.pop_front().map(|p| p.piece));
         }
-        late.iter().for_each(|p| self.settle(p));
+        late.iter().for_each(|p| self.settle(p, &mut 0));
         self.yield_flooded(lane);
     }
 
@@ -254,8 +258,18 @@ impl Writer {
         }
     }
 
-    fn settle(&mut self, piece: &ScoredPiece) {
-        self.bring_home(piece.scored.batch.seq, *piece.piece(), Fate::Settled(tally(piece)));
+    /// `met` are rows of the lane that met one already there, which stays (`table.on_conflict`): skipped records. Which ones
+    /// they are nobody asked, so the lane's first pieces count for all.
+    fn settle(&mut self, piece: &ScoredPiece, met: &mut u64) {
+        let mut tally = tally(piece);
+        let skipped = tally.counts.stored.min(*met);
+        if skipped > 0 {
+            *met -= skipped;
+            tally.counts.stored -= skipped;
+            tally.counts.skipped += skipped;
+            tally.skips.push((CONFLICT_RULE, skipped));
+        }
+        self.bring_home(piece.scored.batch.seq, *piece.piece(), Fate::Settled(tally));
     }
 }
 

@@ -16,14 +16,17 @@ use crate::ports::Guilty;
 
 impl Writer {
     /// A piece as the mill hands it on.
-    pub(super) fn receive(&mut self, now: Now, piece: ScoredPiece, full: bool) {
+    pub(super) fn receive(&mut self, now: Now, mut piece: ScoredPiece, full: bool) {
         let at = *piece.piece();
         let held = self.lanes.get(&at.lane).filter(|h| h.epoch == at.epoch);
         if held.is_none_or(|h| h.stop.is_some_and(|s| at.expected >= s.expected)) {
             return self.bring_home(piece.scored.batch.seq, at, Fate::Dropped);
         }
         match self.guard.judge(now, &piece) {
-            Ok(()) => self.wait_its_turn(piece, full, now),
+            Ok(before) => {
+                piece.judged_before = before;
+                self.wait_its_turn(piece, full, now);
+            }
             Err(flood) => {
                 self.bring_home(piece.scored.batch.seq, at, Fate::Dropped);
                 self.stop(at, flood);
@@ -63,8 +66,9 @@ impl Writer {
             if stops.contains_key(&lane) {
                 continue;
             }
-            let causes = guilty.iter().map(|g| Cause::of(&g.why));
-            match self.guard.lock().amend(now, lane.topic, causes) {
+            let (before, first) = (group.pieces[index].judged_before, group.pieces[index].piece().first as usize);
+            let numbered = guilty.iter().map(|g| (before + (g.record - first) as u64 + 1, Cause::of(&g.why)));
+            match self.guard.lock().amend(now, lane.topic, numbered) {
                 Ok(()) => group.pieces[index].refused.extend(guilty.into_iter().map(|g| (g.record as u32, g.why))),
                 Err(flood) => drop(stops.insert(lane, (index, flood))),
             }

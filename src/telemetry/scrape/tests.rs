@@ -51,6 +51,18 @@ fn value(page: &str, series: &str) -> Option<f64> {
 }
 
 #[test]
+fn holders_of_old_snapshots_leave_the_scrape_bounded() {
+    let (scrape, metrics) = Scrape::new(Arc::new(Published::default()));
+    (0..10_000).for_each(|n| metrics.snapshots.of(&format!("backend of report (job {n})")).set(f64::from(n)));
+    let page = scrape.render();
+    let series = page.lines().filter(|l| l.starts_with("tidemill_postgres_oldest_snapshot_transactions{")).count();
+    assert!((10..=40).contains(&series), "{series} series");
+    let of =
+        |holder: &str| value(&page, &format!("tidemill_postgres_oldest_snapshot_transactions{{holder=\"{holder}\"}}"));
+    assert_eq!((of("backend of report (job 7)"), of("others")), (Some(7.0), Some(9999.0)));
+}
+
+#[test]
 fn a_scrape_shows_exactly_the_families_of_the_list() {
     let published = Arc::new(Published::default());
     published.publish(full());

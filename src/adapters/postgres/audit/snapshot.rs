@@ -9,6 +9,7 @@ use crate::adapters::postgres::connect::Lease;
 use crate::adapters::postgres::connect::OpenError;
 use crate::adapters::postgres::fault;
 use crate::adapters::postgres::fault::StartError;
+use crate::adapters::postgres::namesakes::others;
 use crate::adapters::postgres::options::PostgresOptions;
 use crate::adapters::postgres::options::TableOptions;
 use crate::adapters::postgres::register;
@@ -62,16 +63,19 @@ pub struct Snapshot {
     pub known: Vec<Option<Known>>,
     /// Ranges that an operator set aside: from, and to but not including.
     pub holes: Places<Vec<(i64, i64)>>,
-    /// Partitions whose mark an operator set back, or whose rows one deleted: the running totals count some records twice.
-    pub rewound: Places<()>,
+    /// Partitions whose mark an operator set back, or whose rows one deleted, with the highest mark that it was set back from: the
+    /// running totals count some records twice.
+    pub rewound: Places<i64>,
+    /// Sources whose rows cannot be told from ours, in the order of the topics.
+    pub namesakes: Vec<Vec<String>>,
 }
 
 /// Something by source id and partition.
 type Places<T> = BTreeMap<(i16, i32), T>;
 
 const HOLES: &str = "SELECT source, partition, from_offset, to_offset FROM tidemill.hole WHERE source = ANY ($1)";
-const REWOUND: &str = "SELECT DISTINCT source, partition FROM tidemill.operation
-    WHERE source = ANY ($1) AND partition IS NOT NULL AND to_offset < from_offset";
+const REWOUND: &str = "SELECT source, partition, max(from_offset) FROM tidemill.operation
+    WHERE source = ANY ($1) AND partition IS NOT NULL AND to_offset < from_offset GROUP BY source, partition";
 
 /// A database for an audit: one connection whose statements may take as long as the audit.
 ///
@@ -108,9 +112,16 @@ impl Snapshot {
             return Err(StartError::Contract(vec![problem.into()]));
         }
         let place = Place::find(&lease, options, whose.topics.len()).await?;
-        let (mut known, mut refused) = (vec![], vec![]);
+        let (mut known, mut namesakes, mut refused) = (vec![], vec![], vec![]);
         for topic in whose.topics {
-            known.push(find(&lease, whose, topic, &mut refused).await?);
+            let found = find(&lease, whose, topic, &mut refused).await?;
+            namesakes.push(match &found {
+                Some(source) if place.source.as_ref().is_some_and(|s| s.named) => {
+                    others(&lease, &topic.name, source.id).await.map_err(failed)?
+                }
+                _ => vec![],
+            });
+            known.push(found);
         }
         if !refused.is_empty() {
             return Err(StartError::Contract(refused));
@@ -125,10 +136,10 @@ impl Snapshot {
                 holes.entry((row.get(0), row.get(1))).or_default().push((row.get(2), row.get(3)));
             }
             let rows = lease.query(REWOUND, &[&sources]).await.map_err(failed)?;
-            rewound = rows.iter().map(|r| ((r.get(0), r.get(1)), ())).collect();
+            rewound = rows.iter().map(|r| ((r.get(0), r.get(1)), r.get(2))).collect();
         }
         let (replica, commit_times) = (row.get(0), row.get(1));
-        Ok(Snapshot { lease, place, commit_times, replica, known, holes, rewound })
+        Ok(Snapshot { lease, place, commit_times, replica, known, holes, rewound, namesakes })
     }
 
     /// Ends the transaction.

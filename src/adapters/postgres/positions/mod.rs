@@ -26,6 +26,7 @@ pub use self::change::change;
 pub use self::rows::Found;
 pub use self::rows::Place;
 pub use self::rows::count;
+pub use self::rows::namesakes;
 
 /// Who changes what and why, for the record.
 #[derive(Clone, Debug)]

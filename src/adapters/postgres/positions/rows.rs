@@ -5,7 +5,9 @@ use std::sync::atomic::AtomicBool;
 use crate::adapters::postgres::connect::Database;
 use crate::adapters::postgres::connect::Lease;
 use crate::adapters::postgres::fault;
+use crate::adapters::postgres::namesakes::others;
 use crate::adapters::postgres::options::TableOptions;
+use crate::adapters::postgres::query::query;
 use crate::adapters::postgres::store::bounded;
 use crate::adapters::postgres::table;
 use crate::adapters::postgres::table::column_of;
@@ -16,9 +18,16 @@ use crate::ports::SinkError;
 #[derive(Clone, Debug)]
 pub struct Place {
     table: String,
-    source: Option<String>,
+    source: Option<Source>,
     partition: String,
     offset: String,
+}
+
+#[derive(Clone, Debug)]
+struct Source {
+    column: String,
+    /// It holds the topic's name instead of the source's number.
+    named: bool,
 }
 
 /// Rows and dead letters of a range of offsets.
@@ -38,16 +47,27 @@ pub(super) struct Range<'a> {
     pub to: i64,
 }
 
+const IS_TEXT: &str =
+    "SELECT t.typcategory = 'S' FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attname = $2 AND NOT a.attisdropped";
+
 impl Place {
-    /// `None` when the table does not keep partition and offset.
-    pub fn new(options: &TableOptions) -> Option<Place> {
+    /// Looks at the table; `None` when it does not keep partition and offset.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn find(database: &Database, options: &TableOptions) -> Result<Option<Place>, SinkError> {
         let column = |value| column_of(options, value).map(quote);
-        Some(Place {
-            table: table::qualified(&options.name),
-            source: column("source"),
-            partition: column("partition")?,
-            offset: column("offset")?,
-        })
+        let table = table::qualified(&options.name);
+        let source = match column_of(options, "source") {
+            None => None,
+            Some(name) => {
+                let rows = query(database, "looking at the table", IS_TEXT, &[&table, &name]).await?;
+                Some(Source { column: quote(name), named: rows.first().is_some_and(|r| r.get(0)) })
+            }
+        };
+        let (Some(partition), Some(offset)) = (column("partition"), column("offset")) else { return Ok(None) };
+        Ok(Some(Place { table, source, partition, offset }))
     }
 
     /// Whether rows of other topics can be told apart from those of ours.
@@ -57,16 +77,32 @@ impl Place {
 
     /// The rows of a range, with parameters `$1` to `$5`. Without a column for the source, those of all sources.
     fn condition(&self) -> String {
-        // The column holds the source's number, or the topic's name when it is text.
-        let source = self.source.as_ref().map_or_else(
-            || "($1::text, $2::text) IS NOT NULL".to_owned(),
-            |column| format!("{column}::text IN ($1::text, $2::text)"),
-        );
+        let source = match &self.source {
+            None => "true".to_owned(),
+            Some(Source { column, named: true }) => format!("{column}::text = $2::text"),
+            Some(Source { column, named: false }) => format!("{column}::text = $1::text"),
+        };
         format!(
-            "{source} AND {} = $3::int4 AND {} >= $4::int8 AND {} < $5::int8",
+            "($1::text, $2::text) IS NOT NULL AND {source} AND {} = $3::int4 AND {} >= $4::int8 AND {} < $5::int8",
             self.partition, self.offset, self.offset
         )
     }
+}
+
+/// Sources whose rows this place cannot tell from those of a source of the topic.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn namesakes(database: &Database, place: &Place, topic: &str, source: i16) -> Result<Vec<String>, SinkError> {
+    if !place.source.as_ref().is_some_and(|s| s.named) {
+        return Ok(vec![]);
+    }
+    let doing = "looking for other sources of the topic";
+    let lease = database.lease().await?;
+    let work = async { others(&lease, topic, source).await.map_err(|e| fault::sink_error(&e, doing, false)) };
+    let found = bounded(database.call_timeout(), doing, &AtomicBool::new(false), work).await?;
+    lease.give_back();
+    Ok(found)
 }
 
 /// Counts what offsets of a partition have become, from `from` up to, without, `to`.
