@@ -88,6 +88,8 @@ fn b26_a_batch_that_is_damaged_on_its_way_is_fetched_again() {
         site.expect_exact(&sent);
     }
     assert_eq!(daemon.get("/readyz").unwrap().0, 200);
+    // The client leaves errors of the old assignment in its queue.
+    assert!(!daemon.log().contains("outside of the log"), "an old error was taken for a new one");
     accounted(&daemon);
 }
 

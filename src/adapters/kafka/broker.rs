@@ -263,7 +263,10 @@ impl Broker for KafkaBroker {
             let (offset, message) = (queue.position, error.text);
             self.met.push(match error.code {
                 RDKafkaErrorCode::Fatal => BrokerEvent::Fatal(message),
-                RDKafkaErrorCode::AutoOffsetReset => BrokerEvent::OutOfRange { lane, offset, message },
+                // One about another offset may be from before a restart, which does not take such errors out of the queue.
+                RDKafkaErrorCode::AutoOffsetReset if error.offset == offset => {
+                    BrokerEvent::OutOfRange { lane, offset, message }
+                }
                 _ => BrokerEvent::ReadError { lane, message },
             });
         }

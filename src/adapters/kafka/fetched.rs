@@ -113,6 +113,8 @@ pub(super) struct Fetched<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ReadError {
     pub code: RDKafkaErrorCode,
+    /// Where the client was fetching.
+    pub offset: i64,
     pub text: String,
 }
 
@@ -129,7 +131,7 @@ impl Fetched<'_> {
         let text = text
             .filter(|text| !text.is_empty())
             .map_or_else(|| code.to_string(), |text| String::from_utf8_lossy(text).into_owned());
-        Err(ReadError { code, text })
+        Err(ReadError { code, offset: message.offset, text })
     }
 }
 
