@@ -250,7 +250,8 @@ fn c7_rows_that_another_pipeline_may_have_stored_are_not_deleted() {
     let place = format!("{}:0", site.topic);
     let set = |more: &[&str]| run(&site, &[&["offsets", "set", "--partition", &place, "--reason", "x"], more].concat());
     let back = ["--to", "60", "--expect", "100"];
-    set(&[&back[..], &["--delete-rows"]].concat()).says(2, &["pipeline second", "nothing was changed", "--allow-repeat"]);
+    set(&[&back[..], &["--delete-rows"]].concat())
+        .says(2, &["pipeline second", "nothing was changed", "--allow-repeat"]);
     set(&back).says(2, &["80 rows", "pipeline second", "--allow-repeat"]);
     assert_eq!(rows(), "200", "nobody's rows are gone");
     let totals = "SELECT string_agg(next_offset || ':' || stored, ' ') FROM tidemill.progress";

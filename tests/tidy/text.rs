@@ -15,7 +15,10 @@ pub const UNSAFE: &[(&str, &str)] = &[
         "adapters::kafka::native",
         "calls of librdkafka that rdkafka does not wrap, or wraps with a panic on foreign bytes",
     ),
-    ("adapters::kafka::fetched", "many records a call of librdkafka, which rdkafka does not wrap: a fifth of a record's cost"),
+    (
+        "adapters::kafka::fetched",
+        "many records a call of librdkafka, which rdkafka does not wrap: a fifth of a record's cost",
+    ),
     ("failpoints::ending", "SIGKILL to the own process; not in a default or release build"),
     (
         "adapters::formats::json::marked",

@@ -103,7 +103,10 @@ mod tests {
                 match MemoryPlan::new(memory, partitions) {
                     Ok(plan) => {
                         assert!(plan.total() <= memory.0, "{plan}");
-                        assert!(plan.queued_kib >= 10 && plan.queued_records >= 40 && plan.partition_fetch >= FETCH_MIN, "{plan}");
+                        assert!(
+                            plan.queued_kib >= 10 && plan.queued_records >= 40 && plan.partition_fetch >= FETCH_MIN,
+                            "{plan}"
+                        );
                     }
                     Err(e) => {
                         assert!(MemoryPlan::new(e.needed, partitions).is_ok(), "{e}");

@@ -97,7 +97,16 @@ impl Queue {
         let source = Source::new(consumer, topic, lane.partition)?;
         let ready = Arc::clone(ready);
         queue.set_nonempty_callback(move || ready.put(lane));
-        Some(Queue { source, _queue: queue, position, size: usize::MAX, since, broken: false, restart: None, emptied: false })
+        Some(Queue {
+            source,
+            _queue: queue,
+            position,
+            size: usize::MAX,
+            since,
+            broken: false,
+            restart: None,
+            emptied: false,
+        })
     }
 
     /// Everything that the client gave us was handed out.
