@@ -76,6 +76,7 @@ pub const FAMILIES: &[&[Operator]] = &[
     nets::lrn::OPERATORS,
     nets::pool::OPERATORS,
     nets::pool_global::OPERATORS,
+    nets::pool_max::OPERATORS,
     nets::pool_quantized::OPERATORS,
     nets::recurrent::OPERATORS,
     nets::regions::OPERATORS,

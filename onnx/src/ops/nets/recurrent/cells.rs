@@ -55,7 +55,11 @@ impl<T: Real> Cell<'_, T> {
                 }
             }
         }
-        self.activations[which].apply(values);
+        match self.activations[which] {
+            // of NaN too, other than the operator of this name
+            Activation::Relu => values.iter_mut().for_each(|v| *v = if *v > T::ZERO { *v } else { T::ZERO }),
+            activation => activation.apply(values),
+        }
     }
 
     fn rnn(&self, gates: &mut [T], h: &mut [T]) {
