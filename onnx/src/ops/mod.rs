@@ -27,6 +27,7 @@ pub const FAMILIES: &[&[Operator]] = &[
     dense::matmul::OPERATORS,
     dense::qlinear::OPERATORS,
     dense::qlinear_softmax::OPERATORS,
+    dense::qlinear_where::OPERATORS,
     dense::quantize::OPERATORS,
     math::activations::OPERATORS,
     math::arithmetic::OPERATORS,
