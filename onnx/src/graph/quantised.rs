@@ -169,6 +169,10 @@ impl Joiner {
     fn unsign(&mut self) {
         for i in 0..self.nodes.len() {
             let Some(part) = self.node(i).filter(|n| is_quantize(n)).and_then(|n| self.part(n)) else { continue };
+            // weights that the graph quantises itself are constants there, and stay as they are
+            if self.constant(&part.names[0]).is_some() {
+                continue;
+            }
             let Some(output) = self.node(i).and_then(|n| n.outputs.first().cloned()) else { continue };
             // only where one node reads the number, once it is dequantised
             let &[reader] = self.readers(&output) else { continue };
