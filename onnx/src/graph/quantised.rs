@@ -76,6 +76,8 @@ struct Target {
 pub struct Joiner {
     nodes: Vec<Option<Node>>,
     constants: BTreeMap<String, Arc<Tensor>>,
+    /// All values that are known: constants, and what Constant nodes make (torch writes scales so).
+    known: BTreeMap<String, Arc<Tensor>>,
     made_by: HashMap<String, usize>,
     readers: HashMap<String, Vec<usize>>,
     outputs: HashSet<String>,
@@ -84,15 +86,22 @@ pub struct Joiner {
 impl Joiner {
     fn new(graph: &Graph) -> Joiner {
         let (mut made_by, mut readers) = (HashMap::new(), HashMap::<String, Vec<usize>>::new());
+        let mut known = graph.constants.clone();
         for (i, node) in graph.nodes.iter().enumerate() {
             for name in reads(node) {
                 readers.entry(name).or_default().push(i);
             }
             made_by.extend(node.outputs.iter().map(|name| (name.clone(), i)));
+            if let (true, [name]) = (node.operator() == "Constant", node.outputs.as_slice())
+                && let Ok(Some(tensor)) = node.attributes.tensor("value")
+            {
+                known.insert(name.clone(), tensor.clone());
+            }
         }
         Joiner {
             nodes: graph.nodes.iter().cloned().map(Some).collect(),
             constants: graph.constants.clone(),
+            known,
             made_by,
             readers,
             outputs: graph.outputs.iter().map(|p| p.name.clone()).collect(),
@@ -100,7 +109,7 @@ impl Joiner {
     }
 
     pub fn constant(&self, name: &str) -> Option<&Arc<Tensor>> {
-        self.constants.get(name)
+        self.known.get(name)
     }
 
     fn node(&self, i: usize) -> Option<&Node> {
@@ -187,7 +196,9 @@ impl Joiner {
             let Some(Elements::I8(zero)) = self.constant(&part.names[2]).map(|t| t.elements()) else { continue };
             let &[zero] = zero.as_slice() else { continue };
             let name = format!("{}#unsigned", part.names[2]);
-            self.constants.insert(name.clone(), Arc::new(Tensor::scalar(zero.wrapping_add(-128).cast_unsigned())));
+            let unsigned = Arc::new(Tensor::scalar(zero.wrapping_add(-128).cast_unsigned()));
+            self.constants.insert(name.clone(), unsigned.clone());
+            self.known.insert(name.clone(), unsigned);
             for at in [i, reader] {
                 if let Some(node) = &mut self.nodes[at] {
                     node.inputs[2].clone_from(&name);
