@@ -8,6 +8,7 @@ use crate::error::LoadError;
 use crate::error::RunError;
 use crate::graph::Port;
 use crate::graph::convert::Model;
+use crate::graph::quantised;
 use crate::program::Program;
 use crate::program::State;
 use crate::value::Value;
@@ -101,7 +102,7 @@ impl Native {
     /// # Errors
     /// If an operator is not supported or a node is broken.
     pub fn load(model: &Model, outputs: &[Port]) -> Result<Native, LoadError> {
-        Ok(Native(Arc::new(Program::compile(&model.graph, outputs)?)))
+        Ok(Native(Arc::new(Program::compile(&quantised::joined(&model.graph), outputs)?)))
     }
 
     pub fn program(&self) -> &Program {

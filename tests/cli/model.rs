@@ -13,6 +13,9 @@ use crate::world::tidemill;
 /// Six inputs of `[n, 1]`, numbers and texts, and a ZipMap behind gradient boosting.
 const MIXED: &str = "mixed_gb_zipmap";
 
+/// One input of `[n, 5, 3]`.
+const NESTED: &str = "net_lstm_torch";
+
 fn corpus(name: &str, end: &str) -> PathBuf {
     root().join(format!("tests/models/corpus/{name}.{end}"))
 }
@@ -104,6 +107,22 @@ fn events() -> String {
         Json::Object(fields.filter(|(_, v)| *v != "NaN").collect()).to_string() + "\n"
     };
     rows.iter().map(plain).collect()
+}
+
+#[test]
+fn arrays_in_arrays_are_drafted_as_one_feature() {
+    let folder = Folder::new("nested");
+    let (file, rows, bundle) = (corpus(NESTED, "onnx"), corpus(NESTED, "rows.jsonl"), folder.join("bundle"));
+    let (rows, bundle) = (rows.to_str().unwrap(), bundle.to_str().unwrap());
+    model(&["init", file.to_str().unwrap(), "--events", rows, "--out", bundle]).says(0, &["golden records"]);
+    let toml = fs::read_to_string(folder.join("bundle/model.toml")).unwrap();
+    assert!(toml.contains("length = [5, 3]"), "{toml}");
+    let predicted = model(&["predict", bundle, "--events", rows]);
+    predicted.says(0, &[]);
+    let expected = lines(&fs::read_to_string(corpus(NESTED, "expected.jsonl")).unwrap());
+    for (got, want) in lines(&predicted.out).iter().zip(&expected) {
+        assert!((0..2).all(|i| close(&got["output"][i], &want["output"][i])), "{got} {want}");
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@ pub mod attributes;
 pub mod convert;
 pub mod half;
 pub mod inline;
+pub mod quantised;
+mod quantised_rules;
 
 use std::collections::BTreeMap;
 use std::fmt;

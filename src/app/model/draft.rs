@@ -70,7 +70,7 @@ fn input(
         Some(leaf) => vec![leaf],
         None => leaves.iter().filter(|l| !used.contains(&l.path) && fits(&l.value, port.element_type)).collect(),
     };
-    let arrays = chosen.iter().map(|l| l.value.as_array().map_or(1, Vec::len)).sum::<usize>();
+    let arrays = chosen.iter().map(|l| elements(&l.value)).sum::<usize>();
     if chosen.is_empty() || len.is_some_and(|len| len != arrays) {
         bail!(
             "input `{}` takes {} values a row, the first event has {arrays} fields for it; name a field like the input, \
@@ -122,6 +122,11 @@ fn kind(out: &mut String, value: &Json, element_type: ElementType, path: &str, e
         }
     }
     Ok(())
+}
+
+/// Elements of an array and of those inside it.
+fn elements(value: &Json) -> usize {
+    value.as_array().map_or(1, |all| all.iter().map(elements).sum())
 }
 
 fn fits(value: &Json, element_type: ElementType) -> bool {

@@ -43,6 +43,29 @@ def sequence():
     return g.model("sequence", ["x:f:n,4,6"], ["y:f:n,3"], 17), shaped("x", 4, 6)
 
 
+def mixed():
+    """An image and what is done with numbers of eight bits besides: every rule by which onnxruntime joins nodes."""
+    g = Graph(53)
+    x = g.op("Clip", [g.op("Conv", ["x", g.weight(4, 2, 3, 3), g.weight(4)], pads=[1, 1, 1, 1]), g.const(np.float32(0)), g.const(np.float32(6))])
+    x = g.op("Add", [x, g.op("LeakyRelu", [g.op("Conv", ["x", g.weight(4, 2, 1, 1)])], alpha=0.1)])
+    x = g.op("Mul", [x, g.op("Sigmoid", [x])])
+    x = g.op("Concat", [x, g.op("Where", [g.op("Greater", ["x", g.const(np.float32(0))]), "x", g.op("Mul", ["x", g.const(np.float32(0.5))])])], axis=1)
+    x = g.op("AveragePool", [x], kernel_shape=[2, 2], strides=[2, 2])
+    x = g.op("Flatten", [g.op("GlobalAveragePool", [g.op("Conv", [x, g.weight(6, 1, 3, 3)], group=6)])])
+    x = g.op("Relu", [g.op("MatMul", [x, g.weight(6, 5)])])
+    g.op("Softmax", [g.op("Gemm", [x, g.weight(3, 5), g.weight(3)], transB=1)], ["y"], axis=1)
+    return g.model("mixed", ["x:f:n,2,6,6"], ["y:f:n,3"], 17), shaped("x", 2, 6, 6, scale=1.0, digits=2)
+
+
+def recurrent():
+    g = Graph(54)
+    x = g.op("Transpose", ["x"], perm=[1, 0, 2])
+    _, last = g.op("LSTM", [x, g.weight(2, 16, 3), g.weight(2, 16, 4), g.weight(2, 32)], 2, hidden_size=4, direction="bidirectional")
+    last = g.op("Reshape", [g.op("Transpose", [last], perm=[1, 0, 2]), g.ints(0, 8)])
+    g.op("Gemm", [last, g.weight(8, 2)], ["y"])
+    return g.model("recurrent", ["x:f:n,5,3"], ["y:f:n,2"], 14), shaped("x", 5, 3, scale=1.0)
+
+
 class Reader(q.CalibrationDataReader):
     def __init__(self, rows):
         self.feeds = iter([rows(16, np.random.default_rng(i)) for i in range(4)])
@@ -90,3 +113,6 @@ static("int8_qdq_conv", conv, QDQ, U8, S8)
 static("int8_qop_dense", dense, QOP, U8, U8)
 static("int8_qop_conv", conv, QOP, U8, S8)
 static("int8_qop_sequence", sequence, QOP, U8, U8)
+dynamic("int8_dynamic_lstm", recurrent, U8)
+static("int8_qdq_mixed", mixed, QDQ, U8, U8)
+static("int8_qdq_mixed_signed", mixed, QDQ, S8, S8, per_channel=True, reduce_range=True)

@@ -13,6 +13,8 @@ use crate::ops::dense::quant::integers;
 use crate::ops::dense::quant::quantised;
 use crate::ops::dense::quant::quantum;
 use crate::ops::dense::quant::single;
+use crate::ops::dense::saturating;
+use crate::ops::dense::saturating::saturates;
 use crate::registry::MICROSOFT;
 use crate::registry::Operator;
 use crate::tensor::Elements;
@@ -141,20 +143,40 @@ fn right(b: &Tensor, zero: Option<&Tensor>, transposed: bool) -> Result<Vec<i16>
 }
 
 /// Sums of products; they wrap round as everybody's do.
-fn sums(stack: &Stack, left: &[i16], right: &[i16]) -> Vec<i32> {
+fn sums(stack: &Stack, left: &[i16], right: &[i16], product: impl Fn(&[i16], &[i16], [usize; 2]) -> i32) -> Vec<i32> {
     let Stack { m, k, n, pairs, .. } = stack;
     let mut out = vec![];
     for (i, j) in pairs {
         let (a, b) = (&left[i * m * k..(i + 1) * m * k], &right[j * k * n..(j + 1) * k * n]);
         for row in 0..*m {
-            let row = &a[row * k..(row + 1) * k];
-            out.extend((0..*n).map(|column| {
-                let column = &b[column * k..(column + 1) * k];
-                row.iter().zip(column).fold(0i32, |sum, (x, y)| sum.wrapping_add(i32::from(*x) * i32::from(*y)))
-            }));
+            let at = &a[row * k..(row + 1) * k];
+            let column = |c: usize| product(at, &b[c * k..(c + 1) * k], [i * m + row, j * n + c]);
+            out.extend((0..*n).map(column));
         }
     }
     out
+}
+
+/// The zero points of all rows or columns, of which `count` are there; one may be for all.
+fn zeros(zero: Option<&Tensor>, count: usize) -> Result<Vec<i32>, OpError> {
+    let zeros = zero.map_or_else(|| Ok(vec![0]), integers)?;
+    Ok(zeros.iter().cycle().take(count).map(|z| i32::from(*z)).collect())
+}
+
+/// As [`sums`] of what [`left`] and [`right`] make, by products that saturate before the zero points are taken off.
+fn saturated_sums(stack: &Stack, left: &[i16], right: &[i16], zeros: [Vec<i32>; 2]) -> Vec<i32> {
+    let k = stack.k.max(1);
+    let raw = |values: &[i16], zeros: &[i32]| -> Vec<i16> {
+        let rows = values.chunks_exact(k).zip(zeros);
+        rows.flat_map(|(row, zero)| row.iter().map(|x| *x + *zero as i16)).collect()
+    };
+    let (left, right) = (raw(left, &zeros[0]), raw(right, &zeros[1]));
+    let totals = |values: &[i16]| -> Vec<i32> { values.chunks_exact(k).map(saturating::total).collect() };
+    let (rows, columns) = (totals(&left), totals(&right));
+    sums(stack, &left, &right, |a, b, [i, j]| {
+        let zeros = [zeros[0][i], zeros[1][j]];
+        saturating::sum(a, b).wrapping_add(saturating::correction(stack.k, [rows[i], columns[j]], zeros))
+    })
 }
 
 impl Product {
@@ -173,18 +195,21 @@ impl Product {
             shape
         };
         let stack = Stack::new(&turned(a.shape(), self.trans_a), &turned(b.shape(), self.trans_b))?;
-        let (numbers, scale) = match self.kind {
+        let quantised;
+        let (a, scale, zero) = match self.kind {
             Kind::Dynamic => {
                 let values = a.slice::<f32>()?;
                 let (scale, zero) = dynamic(values);
-                let number = |x: &f32| i16::from(quantum::<u8>(x / scale, zero)) - i16::from(zero);
-                (values.iter().map(number).collect(), scale)
+                let numbers = values.iter().map(|x| quantum::<u8>(x / scale, zero)).collect::<Vec<_>>();
+                quantised = (Tensor::new(a.shape(), numbers)?, Tensor::scalar(zero));
+                (&quantised.0, scale, Some(&quantised.1))
             }
-            Kind::Sums => (integers(a)?, 1.0),
-            _ => (integers(a)?, single(&floats(inputs.tensor(places.a[1])?)?)?),
+            Kind::Sums => (a, 1.0, inputs.optional(places.a[2])?),
+            _ => (a, single(&floats(inputs.tensor(places.a[1])?)?)?, inputs.optional(places.a[2])?),
         };
+        let numbers = integers(a)?;
         let numbers = if self.trans_a { plain::transposed(&numbers, stack.k, stack.m) } else { numbers };
-        let left = left(numbers, stack.k, inputs.optional(places.a[2])?)?;
+        let left = left(numbers, stack.k, zero)?;
         let made;
         let right = match &self.prepared {
             Some(prepared) if prepared.len() == b.len() => prepared,
@@ -193,7 +218,13 @@ impl Product {
                 &made
             }
         };
-        let sums = sums(&stack, &left, right);
+        let sums = if saturates(a.element_type(), b.element_type()) {
+            let k = stack.k.max(1);
+            let zeros = [zeros(zero, left.len() / k)?, zeros(inputs.optional(places.b[2])?, right.len() / k)?];
+            saturated_sums(&stack, &left, right, zeros)
+        } else {
+            sums(&stack, &left, right, |a, b, _| saturating::exact(a, b))
+        };
         Ok((stack, sums, scale))
     }
 

@@ -7,8 +7,10 @@ pub mod layer;
 pub mod matmul;
 pub mod qlinear;
 pub mod qlinear_softmax;
-mod quant;
+pub mod qlinear_where;
+pub mod quant;
 pub mod quantize;
+pub mod saturating;
 #[cfg(test)]
 mod tests;
 

@@ -84,14 +84,20 @@ fn leaky_relu(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
 }
 
 /// What becomes of every number from the least one on.
-fn table(least: i16, from: Scaled, function: Activation, to: Scaled, zero: &Tensor) -> Result<Elements, OpError> {
+pub(super) fn table(
+    least: i16,
+    from: Scaled,
+    function: Activation,
+    to: Scaled,
+    zero: &Tensor,
+) -> Result<Elements, OpError> {
     let mut floats: Vec<f32> = (least..least + 256).map(|x| (f32::from(x) - from.zero) * from.scale).collect();
     activate(function, &mut floats);
     quantised(floats.into_iter().map(|x| x / to.scale), zero)
 }
 
 /// Looks the elements up, each by its distance from the least number of its type.
-fn looked_up(tensor: &Tensor, table: &Elements) -> Result<Elements, OpError> {
+pub(super) fn looked_up(tensor: &Tensor, table: &Elements) -> Result<Elements, OpError> {
     let least = least(tensor);
     let at = integers(tensor)?.into_iter().map(|x| (x - least) as usize);
     match table {
@@ -101,7 +107,8 @@ fn looked_up(tensor: &Tensor, table: &Elements) -> Result<Elements, OpError> {
     }
 }
 
-fn least(tensor: &Tensor) -> i16 {
+/// The least number of the tensor's type.
+pub(super) fn least(tensor: &Tensor) -> i16 {
     if matches!(tensor.elements(), Elements::I8(_)) { -128 } else { 0 }
 }
 

@@ -44,6 +44,8 @@ impl Kernel for Softmax {
         let inner: usize = if self.flat { 1 } else { x.shape()[axis + 1..].iter().product() };
         let len = if self.flat { x.shape()[axis..].iter().product() } else { x.shape()[axis] };
         let values = integers(x)?;
+        // onnxruntime multiplies by a whole number of steps, 254 for the usual scale of a little more than 1/255
+        let steps = (1.0 / to.scale).floor();
         let mut out = vec![0f32; values.len()];
         let block = len * inner;
         for start in (0..values.len()).step_by(block.max(1)) {
@@ -52,7 +54,7 @@ impl Kernel for Softmax {
                 let largest = places().map(|at| values[at]).max().unwrap_or(0);
                 let power = |at: usize| (from.scale * f32::from(values[at] - largest)).exp();
                 let sum: f32 = places().map(power).sum();
-                places().for_each(|at| out[at] = power(at) / sum / to.scale);
+                places().for_each(|at| out[at] = power(at) / sum * steps);
             }
         }
         Ok(one(Tensor::from_elements(x.shape(), quantised(out.into_iter(), zero)?)?))

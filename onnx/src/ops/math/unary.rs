@@ -6,6 +6,8 @@ use half::f16;
 use smallvec::smallvec;
 
 use crate::bad;
+use crate::dense::activate;
+use crate::dense::activation::Activation;
 use crate::error::OpError;
 use crate::kernel::Build;
 use crate::kernel::Inputs;
@@ -108,6 +110,12 @@ macro_rules! floats {
     };
 }
 
+/// Functions that onnxruntime approximates for floats: what lies beyond the approximation's ends is exactly 0 or 1, and
+/// a logarithm behind it an infinity.
+fn approximated(single: Activation, double: fn(f64) -> f64) -> Floats {
+    Floats::of(Box::new(move |v| activate(single, v)), Box::new(move |v| each(v, double)))
+}
+
 fn float(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
     Ok(Box::new(match build.node.op_type.as_str() {
         "Acos" => floats!(f32::acos, f64::acos),
@@ -125,12 +133,12 @@ fn float(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
         "Log" => floats!(f32::ln, f64::ln),
         "Reciprocal" => floats!(|v| 1.0 / v, |v| 1.0 / v),
         "Round" => floats!(f32::round_ties_even, f64::round_ties_even),
-        "Sigmoid" => floats!(functions::sigmoid, |v| 1.0 / (1.0 + (-v).exp())),
+        "Sigmoid" => approximated(Activation::Sigmoid, |v| 1.0 / (1.0 + (-v).exp())),
         "Sin" => floats!(f32::sin, f64::sin),
         "Sinh" => floats!(f32::sinh, f64::sinh),
         "Sqrt" => floats!(f32::sqrt, f64::sqrt),
         "Tan" => floats!(f32::tan, f64::tan),
-        "Tanh" => floats!(functions::tanh, f64::tanh),
+        "Tanh" => approximated(Activation::Tanh, f64::tanh),
         other => bad!("{other} is no function of one float"),
     }))
 }

@@ -53,8 +53,8 @@ impl Activation {
         let t = |v: f32| T::from_f64(f64::from(v));
         match self {
             Activation::Relu => each(values, |x| if x < T::ZERO { T::ZERO } else { x }),
-            Activation::Sigmoid => each(values, sigmoid),
-            Activation::Tanh => each(values, Real::tanh),
+            Activation::Sigmoid => T::all_sigmoid(values),
+            Activation::Tanh => T::all_tanh(values),
             Activation::Affine(a, b) => each(values, |x| t(a) * x + t(b)),
             Activation::Clip(a, b) => each(values, |x| {
                 if x < t(a) {
@@ -88,16 +88,6 @@ fn next(values: &mut &[f32], otherwise: f32) -> f32 {
 fn each<T: Real>(values: &mut [T], f: impl Fn(T) -> T) {
     for value in values {
         *value = f(*value);
-    }
-}
-
-/// The logistic function, without overflow.
-pub fn sigmoid<T: Real>(x: T) -> T {
-    if x < T::ZERO {
-        let e = x.exp();
-        e / (T::ONE + e)
-    } else {
-        T::ONE / (T::ONE + (-x).exp())
     }
 }
 

@@ -87,6 +87,11 @@ impl Plan {
         self.axes.iter().all(plain)
     }
 
+    /// One channel and one filter a group.
+    pub fn is_depthwise(&self) -> bool {
+        self.channels == 1 && self.filters == 1 && self.groups > 1
+    }
+
     fn depthwise(&self) -> bool {
         self.channels == 1 && self.filters <= 2
     }

@@ -1,10 +1,12 @@
-//! Convolutions of 8-bit integers: ConvInteger and QLinearConv, with exact 32-bit sums.
+//! Convolutions of 8-bit integers: ConvInteger and QLinearConv, with sums in 32 bits.
 
 use crate::bad;
 use crate::error::OpError;
 use crate::kernel::Build;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
+use crate::ops::dense::quant::integers;
+use crate::ops::dense::saturating;
 use crate::ops::nets::conv::Plan;
 use crate::ops::nets::conv::groups;
 use crate::ops::nets::conv::multiply;
@@ -13,6 +15,7 @@ use crate::registry::Operator;
 use crate::tensor::Elements;
 use crate::tensor::Tensor;
 use crate::tensor::volume;
+use crate::unsupported;
 use crate::value::Values;
 use crate::value::one;
 
@@ -36,9 +39,13 @@ impl Kernel for IntegerConv {
         let plan = Plan::new(&self.window, self.groups, x.shape(), w.shape())?;
         let mut sums = vec![0i32; volume(&plan.shape, 4)?];
         if !sums.is_empty() && !x.is_empty() && !w.is_empty() {
-            let xs = shifted(x, inputs.optional(x_zero)?)?;
-            let ws = shifted(w, inputs.optional(w_zero)?)?;
-            multiply(&plan, &xs, &ws, 0, &mut sums);
+            let zeros = [inputs.optional(x_zero)?, inputs.optional(w_zero)?];
+            if self.scaled && !plan.is_depthwise() && saturating::saturates(x.element_type(), w.element_type()) {
+                let [x_zero, w_zero] = zeros.map(one_zero);
+                saturating::convolve(&plan, &integers(x)?, &integers(w)?, [x_zero?, w_zero?], &mut sums);
+            } else {
+                multiply(&plan, &shifted(x, zeros[0])?, &shifted(w, zeros[1])?, 0, &mut sums);
+            }
         }
         if !self.scaled {
             return Ok(one(Tensor::new(&plan.shape, sums)?));
@@ -55,6 +62,16 @@ impl Kernel for IntegerConv {
         }
         requantize(inputs, &plan, &sums)
     }
+}
+
+/// The zero point, of which there may be several equal ones; 0 if there is none.
+fn one_zero(zero: Option<&Tensor>) -> Result<i16, OpError> {
+    let zeros = zero.map_or_else(|| Ok(vec![]), integers)?;
+    let first = zeros.first().copied().unwrap_or(0);
+    if zeros.iter().any(|z| *z != first) {
+        unsupported!("weights with several zero points");
+    }
+    Ok(first)
 }
 
 /// Elements of 8 bits minus their zero point; the zero point is one, or one for every first index.

@@ -13,6 +13,7 @@ pub mod lrn;
 pub mod patches;
 pub mod pool;
 pub mod pool_global;
+pub mod pool_max;
 pub mod pool_quantized;
 pub mod product;
 pub mod real;

@@ -1,6 +1,4 @@
-//! Pools over windows: MaxPool, AveragePool, LpPool, row by row of the output.
-
-use smallvec::smallvec;
+//! Pools over windows, row by row of the output: AveragePool, LpPool, and what MaxPool shares with them.
 
 use crate::bad;
 use crate::error::OpError;
@@ -14,8 +12,6 @@ use crate::ops::nets::window::Axis;
 use crate::ops::nets::window::Window;
 use crate::ops::nets::window::three;
 use crate::registry::Operator;
-use crate::tensor::Element;
-use crate::tensor::Elements;
 use crate::tensor::Shape;
 use crate::tensor::Tensor;
 use crate::tensor::volume;
@@ -25,7 +21,6 @@ use crate::value::one;
 pub const OPERATORS: &[Operator] = &[
     Operator::own("AveragePool", average).note("at most three spatial axes"),
     Operator::own("LpPool", lp).note("at most three spatial axes"),
-    Operator::own("MaxPool", max).note("at most three spatial axes"),
 ];
 
 /// Sizes of one run of a pool.
@@ -52,7 +47,8 @@ impl Plan {
         Ok(Plan { channels: x[0].saturating_mul(x[1]), axes: three(&axes), shape })
     }
 
-    fn input(&self) -> usize {
+    /// Elements of one channel, coming in.
+    pub fn input(&self) -> usize {
         self.axes.iter().map(|a| a.input).product()
     }
 
@@ -101,76 +97,6 @@ fn fold_row<T: Copy, A: Copy>(wide: &Axis, source: &[T], row: &mut [A], step: &i
             stride => row.iter_mut().zip(source[first..].iter().step_by(stride)).for_each(|(v, s)| *v = step(*v, *s)),
         }
     }
-}
-
-#[derive(Debug)]
-struct MaxPool {
-    window: Window,
-    indices: bool,
-    /// Indices count the first spatial axis fastest.
-    column_major: bool,
-}
-
-impl Kernel for MaxPool {
-    fn run(&self, inputs: &mut Inputs<'_>) -> Result<Values, OpError> {
-        match inputs.tensor(0)?.elements() {
-            Elements::I8(_) => self.pool(inputs, i8::MIN),
-            Elements::U8(_) => self.pool(inputs, u8::MIN),
-            _ => by_float(inputs, |i| self.pool(i, f32::MIN), |i| self.pool(i, f64::MIN)),
-        }
-    }
-}
-
-impl MaxPool {
-    fn pool<T: Element + Copy + PartialOrd>(&self, inputs: &Inputs<'_>, lowest: T) -> Result<Values, OpError> {
-        let x = inputs.tensor(0)?;
-        let plan = Plan::new(&self.window, x.shape(), size_of::<T>().max(8 * usize::from(self.indices)))?;
-        let xs = x.slice::<T>()?;
-        if !self.indices {
-            let out = plan.fold(xs, lowest, |v, s| if v > s { v } else { s }, |_, _, _| {});
-            return Ok(one(Tensor::new(&plan.shape, out)?));
-        }
-        let (values, indices) = self.with_indices(&plan, xs, lowest);
-        Ok(smallvec![Tensor::new(&plan.shape, values)?.into(), Tensor::new(&plan.shape, indices)?.into()])
-    }
-
-    fn with_indices<T: Copy + PartialOrd>(&self, plan: &Plan, x: &[T], lowest: T) -> (Vec<T>, Vec<i64>) {
-        let [deep, high, wide] = &plan.axes;
-        let mut found = vec![];
-        for base in (0..plan.channels).map(|c| c * plan.input()) {
-            for (od, oh, ow) in positions(&plan.axes) {
-                let mut best = (lowest, -1i64);
-                let (d, h, w) = (deep.taps(od), high.taps(oh), wide.taps(ow));
-                for z in (d.0..d.1).filter_map(|k| deep.at(od, k)) {
-                    for y in (h.0..h.1).filter_map(|k| high.at(oh, k)) {
-                        for x_at in (w.0..w.1).filter_map(|k| wide.at(ow, k)) {
-                            let value = x[base + (z * high.input + y) * wide.input + x_at];
-                            if value > best.0 || best.1 < 0 {
-                                best = (value, (base + self.index(&plan.axes, [z, y, x_at])) as i64);
-                            }
-                        }
-                    }
-                }
-                found.push(best);
-            }
-        }
-        found.into_iter().unzip()
-    }
-
-    fn index(&self, [deep, high, wide]: &[Axis; 3], [z, y, x]: [usize; 3]) -> usize {
-        if self.column_major { (x * high.input + y) * deep.input + z } else { (z * high.input + y) * wide.input + x }
-    }
-}
-
-fn positions([deep, high, wide]: &[Axis; 3]) -> impl Iterator<Item = (usize, usize, usize)> {
-    let (d, h, w) = (deep.output, high.output, wide.output);
-    (0..d).flat_map(move |z| (0..h).flat_map(move |y| (0..w).map(move |x| (z, y, x))))
-}
-
-fn max(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
-    let attributes = &build.node.attributes;
-    let column_major = attributes.flag("storage_order", false)?;
-    Ok(Box::new(MaxPool { window: Window::of_pool(attributes)?, indices: build.has_output(1), column_major }))
 }
 
 #[derive(Debug)]

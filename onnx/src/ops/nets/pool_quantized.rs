@@ -101,20 +101,22 @@ impl Kernel for Average {
             other => bad!("expected int8 or uint8, found {}", other.element_type()),
         };
         let values = if self.channels_last { channels(&values, shape[0], size, shape[1]) } else { values };
-        // Means in units of the output's scale.
+        let y_zero = y_zero as f32;
+        // Means in units of the output's scale, rounded as onnxruntime rounds: of a window with the zero point in them.
         let (means, mut out_shape): (Vec<f32>, Vec<usize>) = match &self.window {
             Some(window) => {
                 let plan = Plan::new(window, &shape, 4)?;
                 let values: Vec<f32> = values.iter().map(|v| (v - x_zero) as f32 * x_scale).collect();
                 let means = averages(&plan, &values, self.include_pads);
-                (means.into_iter().map(|v| v / y_scale).collect(), plan.shape.to_vec())
+                (means.into_iter().map(|v| (v / y_scale + y_zero).round_ties_even()).collect(), plan.shape.to_vec())
             }
             None if size == 0 => bad!("an image without elements"),
             None => {
                 let mut out_shape = shape[..2].to_vec();
                 out_shape.resize(shape.len(), 1);
                 let factor = x_scale / (y_scale * size as f32);
-                let scaled = |c: &[i32]| c.iter().map(|v| i64::from(v - x_zero)).sum::<i64>() as f32 * factor;
+                let sum = |c: &[i32]| c.iter().map(|v| i64::from(v - x_zero)).sum::<i64>() as f32;
+                let scaled = |c: &[i32]| (sum(c) * factor).round_ties_even() + y_zero;
                 (values.chunks_exact(size).map(scaled).collect(), out_shape)
             }
         };
@@ -126,7 +128,7 @@ impl Kernel for Average {
         } else {
             means
         };
-        let quantized = means.into_iter().map(|v| v.round_ties_even() + y_zero as f32);
+        let quantized = means.into_iter();
         Ok(one(match x.elements() {
             Elements::I8(_) => Tensor::new(&out_shape, quantized.map(|v| v as i8).collect::<Vec<_>>())?,
             _ => Tensor::new(&out_shape, quantized.map(|v| v as u8).collect::<Vec<_>>())?,

@@ -13,6 +13,8 @@ use std::ops::Sub;
 use half::f16;
 
 use crate::bad;
+use crate::dense::activate;
+use crate::dense::activation::Activation;
 use crate::error::OpError;
 use crate::kernel::Inputs;
 use crate::ops::nets::product::Scalar;
@@ -39,12 +41,18 @@ pub trait Real:
 {
     const ONE: Self;
     const LOWEST: Self;
+    /// The lowest number that is no infinity.
+    const FINITE_LOWEST: Self;
     fn from_f64(value: f64) -> Self;
     fn to_f64(self) -> f64;
     fn exp(self) -> Self;
     fn ln(self) -> Self;
     fn ln_1p(self) -> Self;
     fn tanh(self) -> Self;
+    /// The logistic function of all values, in place; of floats onnxruntime's approximation.
+    fn all_sigmoid(values: &mut [Self]);
+    /// The hyperbolic tangent of all values, in place; of floats onnxruntime's approximation.
+    fn all_tanh(values: &mut [Self]);
     fn sqrt(self) -> Self;
     fn powf(self, exponent: Self) -> Self;
     fn abs(self) -> Self;
@@ -59,16 +67,19 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($($ty:ident),*) => {$(
+    ($($ty:ident: $sigmoid:expr, $tanh:expr;)*) => {$(
         impl Real for $ty {
             const ONE: $ty = 1.0;
             const LOWEST: $ty = $ty::NEG_INFINITY;
+            const FINITE_LOWEST: $ty = $ty::MIN;
             fn from_f64(value: f64) -> $ty { value as $ty }
             fn to_f64(self) -> f64 { f64::from(self) }
             fn exp(self) -> $ty { $ty::exp(self) }
             fn ln(self) -> $ty { $ty::ln(self) }
             fn ln_1p(self) -> $ty { $ty::ln_1p(self) }
             fn tanh(self) -> $ty { $ty::tanh(self) }
+            fn all_sigmoid(values: &mut [$ty]) { $sigmoid(values) }
+            fn all_tanh(values: &mut [$ty]) { $tanh(values) }
             fn sqrt(self) -> $ty { $ty::sqrt(self) }
             fn powf(self, exponent: $ty) -> $ty { $ty::powf(self, exponent) }
             fn abs(self) -> $ty { $ty::abs(self) }
@@ -78,7 +89,11 @@ macro_rules! real {
         }
     )*};
 }
-real!(f32, f64);
+real! {
+    f32: |values| activate(Activation::Sigmoid, values), |values| activate(Activation::Tanh, values);
+    f64: |values: &mut [f64]| values.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp())),
+        |values: &mut [f64]| values.iter_mut().for_each(|x| *x = x.tanh());
+}
 
 /// Runs `single` or `double` by the type of the first input; half precision goes through `single`.
 ///

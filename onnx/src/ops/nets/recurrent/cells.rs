@@ -55,11 +55,15 @@ impl<T: Real> Cell<'_, T> {
                 }
             }
         }
-        self.activations[which].apply(values);
+        match self.activations[which] {
+            // of NaN too, other than the operator of this name
+            Activation::Relu => values.iter_mut().for_each(|v| *v = if *v > T::ZERO { *v } else { T::ZERO }),
+            activation => activation.apply(values),
+        }
     }
 
     fn rnn(&self, gates: &mut [T], h: &mut [T]) {
-        T::multiply_by(h, &self.weights.state, gates);
+        self.weights.state.multiply_by(h, gates);
         self.activate(0, gates);
         h.copy_from_slice(gates);
     }
@@ -67,7 +71,7 @@ impl<T: Real> Cell<'_, T> {
     fn gru(&self, gates: &mut [T], h: &mut [T], linear_before_reset: bool) {
         let n = self.hidden;
         let mut sums = vec![T::ZERO; h.len() * 2];
-        T::multiply_by(h, &self.weights.state, &mut sums);
+        self.weights.state.multiply_by(h, &mut sums);
         for (gate, sums) in gates.chunks_exact_mut(3 * n).zip(sums.chunks_exact(2 * n)) {
             gate.iter_mut().zip(sums).for_each(|(v, sum)| *v += *sum);
             self.activate(0, &mut gate[..2 * n]);
@@ -78,7 +82,7 @@ impl<T: Real> Cell<'_, T> {
             if let Some(bias) = self.bias {
                 candidate.chunks_exact_mut(n).for_each(|row| row.copy_from_slice(&bias[5 * n..]));
             }
-            T::multiply_by(h, reset, &mut candidate);
+            reset.multiply_by(h, &mut candidate);
             for (row, gate) in candidate.chunks_exact_mut(n).zip(gates.chunks_exact(3 * n)) {
                 row.iter_mut().zip(&gate[n..2 * n]).for_each(|(v, r)| *v *= *r);
             }
@@ -87,7 +91,7 @@ impl<T: Real> Cell<'_, T> {
             for (row, gate) in kept.chunks_exact_mut(n).zip(gates.chunks_exact(3 * n)) {
                 row.iter_mut().zip(&gate[n..2 * n]).for_each(|(v, r)| *v *= *r);
             }
-            T::multiply_by(&kept, reset, &mut candidate);
+            reset.multiply_by(&kept, &mut candidate);
         }
         let rows = candidate.chunks_exact_mut(n).zip(gates.chunks_exact(3 * n)).zip(h.chunks_exact_mut(n));
         for ((row, gate), h) in rows {
@@ -101,7 +105,7 @@ impl<T: Real> Cell<'_, T> {
 
     fn lstm(&self, gates: &mut [T], h: &mut [T], c: &mut [T], input_forget: bool) {
         let n = self.hidden;
-        T::multiply_by(h, &self.weights.state, gates);
+        self.weights.state.multiply_by(h, gates);
         let rows = gates.chunks_exact_mut(4 * n).zip(h.chunks_exact_mut(n)).zip(c.chunks_exact_mut(n));
         for ((gate, h), c) in rows {
             let (i, rest) = gate.split_at_mut(n);

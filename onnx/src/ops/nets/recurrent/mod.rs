@@ -1,6 +1,7 @@
 //! Recurrent layers: RNN, GRU and LSTM in both directions and both layouts.
 
 mod cells;
+mod quantised;
 mod weights;
 
 use smallvec::smallvec;
@@ -15,13 +16,18 @@ use crate::ops::nets::real::Real;
 use crate::ops::nets::real::by_float;
 use crate::ops::nets::recurrent::cells::Cell;
 use crate::ops::nets::recurrent::weights::Weights;
+use crate::registry::MICROSOFT;
 use crate::registry::Operator;
 use crate::tensor::Tensor;
 use crate::tensor::volume;
 use crate::value::Values;
 
-pub const OPERATORS: &[Operator] =
-    &[Operator::heavy("GRU", gru), Operator::heavy("LSTM", lstm), Operator::heavy("RNN", rnn)];
+pub const OPERATORS: &[Operator] = &[
+    Operator::own("DynamicQuantizeLSTM", lstm).of(MICROSOFT).note("takes statistics over all rows; constant weights"),
+    Operator::heavy("GRU", gru),
+    Operator::heavy("LSTM", lstm),
+    Operator::heavy("RNN", rnn),
+];
 
 /// Which cell, with its own attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +66,8 @@ struct Recurrent {
     /// The batch comes first (layout 1).
     batch_first: bool,
     hidden: Option<i64>,
+    /// Quantised weights: a column a gate's unit.
+    transposed: bool,
     /// Constant weights, packed by direction.
     packed: Option<Vec<Weights<f32>>>,
 }
@@ -124,8 +132,16 @@ impl Kernel for Recurrent {
 
 impl Recurrent {
     fn sizes(&self, inputs: &Inputs<'_>) -> Result<Sizes, OpError> {
-        let (x, w, r) = (inputs.tensor(0)?.shape(), inputs.tensor(1)?.shape(), inputs.tensor(2)?.shape());
-        let (&[first, second, input], &[_, rows, hidden]) = (x, r) else {
+        let (x, mut w, mut r) = (
+            inputs.tensor(0)?.shape().to_vec(),
+            inputs.tensor(1)?.shape().to_vec(),
+            inputs.tensor(2)?.shape().to_vec(),
+        );
+        if self.transposed && w.len() == 3 && r.len() == 3 {
+            w.swap(1, 2);
+            r.swap(1, 2);
+        }
+        let (&[first, second, input], &[_, rows, hidden]) = (x.as_slice(), r.as_slice()) else {
             bad!("an input of {} axes and weights of {}", x.len(), r.len());
         };
         let directions = self.directions.len();
@@ -260,7 +276,7 @@ fn project<T: Real>(cell: &Cell<'_, T>, sizes: &Sizes, x: &[T]) -> Vec<T> {
             row.copy_from_slice(&bias);
         }
     }
-    T::multiply_by(x, &cell.weights.input, &mut projected);
+    cell.weights.input.multiply_by(x, &mut projected);
     projected
 }
 
@@ -312,13 +328,19 @@ fn make(build: &Build<'_>, kind: Kind) -> Result<Box<dyn Kernel>, OpError> {
         (attributes.floats("activation_alpha")?.unwrap_or(&[]), attributes.floats("activation_beta")?.unwrap_or(&[]));
     let activations =
         names.iter().map(|name| Activation::read(name, &mut alphas, &mut betas)).collect::<Result<Vec<_>, _>>()?;
+    let transposed = build.node.op_type == "DynamicQuantizeLSTM";
+    let packed = match transposed {
+        true => Some(quantised::prepare(build, directions.len())?),
+        false => weights::prepare(kind, directions.len(), build.constant(1), build.constant(2)),
+    };
     Ok(Box::new(Recurrent {
         kind,
+        transposed,
         activations,
         clip: attributes.float("clip")?.filter(|c| *c > 0.0),
         batch_first: attributes.flag("layout", false)?,
         hidden: attributes.int("hidden_size")?,
-        packed: weights::prepare(kind, directions.len(), build.constant(1), build.constant(2)),
+        packed,
         directions,
     }))
 }

@@ -5,17 +5,51 @@ use std::sync::Arc;
 use crate::ops::nets::real;
 use crate::ops::nets::real::Real;
 use crate::ops::nets::recurrent::Kind;
+use crate::ops::nets::recurrent::quantised::Quantised;
 use crate::tensor::Elements;
 use crate::tensor::Tensor;
+
+/// The right side of a product.
+#[derive(Clone, Debug)]
+pub enum Side<T: Real> {
+    Floats(T::Right),
+    Quantised(Quantised),
+}
+
+impl<T: Real> Side<T> {
+    fn pack(values: &[T], k: usize, n: usize) -> Side<T> {
+        Side::Floats(T::prepare(values, k, n, true))
+    }
+
+    /// `out += a x self`.
+    pub fn multiply_by(&self, a: &[T], out: &mut [T]) {
+        match self {
+            Side::Floats(right) => T::multiply_by(a, right, out),
+            Side::Quantised(right) => {
+                let floats: Vec<f32> = a.iter().map(|x| x.to_f64() as f32).collect();
+                let mut sums = vec![0.0; out.len()];
+                right.multiply_by(&floats, &mut sums);
+                out.iter_mut().zip(sums).for_each(|(o, sum)| *o += T::from_f64(f64::from(sum)));
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Side::Floats(right) => T::bytes(right),
+            Side::Quantised(right) => right.bytes(),
+        }
+    }
+}
 
 /// Weights of one direction, transposed: a column a gate's unit.
 #[derive(Clone, Debug)]
 pub struct Weights<T: Real> {
-    pub input: T::Right,
+    pub input: Side<T>,
     /// Of the gates that look at the state itself.
-    pub state: T::Right,
+    pub state: Side<T>,
     /// Of the gate that looks at the state after the reset (GRU).
-    pub reset: Option<T::Right>,
+    pub reset: Option<Side<T>>,
 }
 
 impl<T: Real> Weights<T> {
@@ -27,16 +61,16 @@ impl<T: Real> Weights<T> {
             let split = if let Kind::Gru { .. } = kind { 2 * hidden } else { rows };
             let (state, reset) = r.split_at(split * hidden);
             Weights {
-                input: T::prepare(w, input, rows, true),
-                state: T::prepare(state, hidden, split, true),
-                reset: (split < rows).then(|| T::prepare(reset, hidden, rows - split, true)),
+                input: Side::pack(w, input, rows),
+                state: Side::pack(state, hidden, split),
+                reset: (split < rows).then(|| Side::pack(reset, hidden, rows - split)),
             }
         };
         (0..directions).map(direction).collect()
     }
 
     pub fn bytes(&self) -> usize {
-        T::bytes(&self.input) + T::bytes(&self.state) + self.reset.as_ref().map_or(0, T::bytes)
+        self.input.bytes() + self.state.bytes() + self.reset.as_ref().map_or(0, Side::bytes)
     }
 }
 

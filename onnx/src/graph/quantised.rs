@@ -1,0 +1,242 @@
+//! Nodes between DequantizeLinear and QuantizeLinear become operators on quantised numbers, as onnxruntime's optimiser
+//! joins them (`qdq_selector_action_transformer.cc`): its numbers are those that a model of this kind was measured with, and
+//! floats in between would round elsewhere.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::graph::Graph;
+use crate::graph::Node;
+use crate::graph::attributes::Attribute;
+use crate::graph::convert::reads;
+use crate::graph::quantised_rules;
+use crate::ops::dense::saturating;
+use crate::tensor::ElementType;
+use crate::tensor::Elements;
+use crate::tensor::Tensor;
+
+/// The graph with such nodes joined; as it is, where there are none.
+pub fn joined(graph: &Graph) -> Cow<'_, Graph> {
+    if !graph.nodes.iter().any(is_dequantize) {
+        return Cow::Borrowed(graph);
+    }
+    let mut joiner = Joiner::new(graph);
+    if saturating::in_sixteen_bits() {
+        joiner.unsign();
+    }
+    for i in 0..joiner.nodes.len() {
+        joiner.join(i);
+    }
+    let (nodes, constants) = (joiner.nodes.into_iter().flatten().collect(), joiner.constants);
+    Cow::Owned(Graph { nodes, constants, ..graph.clone() })
+}
+
+fn is_quantize(node: &Node) -> bool {
+    node.op_type == "QuantizeLinear"
+}
+
+fn is_dequantize(node: &Node) -> bool {
+    node.op_type == "DequantizeLinear"
+}
+
+/// A quantised tensor: the names of its numbers, scale and zero point.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub names: [String; 3],
+    pub kind: ElementType,
+    /// How many scales there are, and along which axis they lie.
+    pub scales: usize,
+    pub axis: i64,
+}
+
+impl Part {
+    pub fn number(&self) -> String {
+        self.names[0].clone()
+    }
+
+    pub fn scale(&self) -> String {
+        self.names[1].clone()
+    }
+
+    pub fn zero(&self) -> String {
+        self.names[2].clone()
+    }
+}
+
+/// The node that quantises a result, and what may be left out before it.
+struct Target {
+    nodes: Vec<usize>,
+    part: Part,
+}
+
+/// A graph that is being rewritten.
+pub struct Joiner {
+    nodes: Vec<Option<Node>>,
+    constants: BTreeMap<String, Arc<Tensor>>,
+    /// All values that are known: constants, and what Constant nodes make (torch writes scales so).
+    known: BTreeMap<String, Arc<Tensor>>,
+    made_by: HashMap<String, usize>,
+    readers: HashMap<String, Vec<usize>>,
+    outputs: HashSet<String>,
+}
+
+impl Joiner {
+    fn new(graph: &Graph) -> Joiner {
+        let (mut made_by, mut readers) = (HashMap::new(), HashMap::<String, Vec<usize>>::new());
+        let mut known = graph.constants.clone();
+        for (i, node) in graph.nodes.iter().enumerate() {
+            for name in reads(node) {
+                readers.entry(name).or_default().push(i);
+            }
+            made_by.extend(node.outputs.iter().map(|name| (name.clone(), i)));
+            if let (true, [name]) = (node.operator() == "Constant", node.outputs.as_slice())
+                && let Ok(Some(tensor)) = node.attributes.tensor("value")
+            {
+                known.insert(name.clone(), tensor.clone());
+            }
+        }
+        Joiner {
+            nodes: graph.nodes.iter().cloned().map(Some).collect(),
+            constants: graph.constants.clone(),
+            known,
+            made_by,
+            readers,
+            outputs: graph.outputs.iter().map(|p| p.name.clone()).collect(),
+        }
+    }
+
+    pub fn constant(&self, name: &str) -> Option<&Arc<Tensor>> {
+        self.known.get(name)
+    }
+
+    fn node(&self, i: usize) -> Option<&Node> {
+        self.nodes.get(i)?.as_ref()
+    }
+
+    /// The nodes that read a value, if the graph does not give it out.
+    fn readers(&self, name: &str) -> &[usize] {
+        if self.outputs.contains(name) { &[] } else { self.readers.get(name).map_or(&[], Vec::as_slice) }
+    }
+
+    /// Names, scale and zero point of a node that quantises or dequantises by constants of 8 bits or, of a bias, of 32.
+    fn part(&self, node: &Node) -> Option<Part> {
+        let [number, scale, zero] = node.inputs.as_slice() else { return None };
+        let kind = self.constant(zero)?.element_type();
+        let plain = node.attributes.int_or("block_size", 0).ok()? == 0;
+        let known = matches!(kind, ElementType::U8 | ElementType::I8 | ElementType::I32);
+        let scales = self.constant(scale).filter(|s| s.element_type() == ElementType::F32)?.len();
+        let axis = node.attributes.int_or("axis", 1).ok()?;
+        let names = [number.clone(), scale.clone(), zero.clone()];
+        (plain && known && scales > 0).then_some(Part { names, kind, scales, axis })
+    }
+
+    /// What an input was dequantised from.
+    pub fn source(&self, name: &str) -> Option<Part> {
+        let node = self.node(*self.made_by.get(name)?).filter(|n| is_dequantize(n))?;
+        self.part(node)
+    }
+
+    /// Who quantises a value, if nobody else reads it. A Relu or Clip that the quantisation does as well is left out.
+    fn target(&self, name: &str) -> Option<Target> {
+        let &[reader] = self.readers(name) else { return None };
+        let node = self.node(reader)?;
+        if is_quantize(node) && node.inputs.first().is_some_and(|n| n == name) {
+            let part = self.part(node).filter(|p| p.scales == 1 && p.kind != ElementType::I32)?;
+            return Some(Target { nodes: vec![reader], part });
+        }
+        let [output] = node.outputs.as_slice() else { return None };
+        let &[quantize] = self.readers(output) else { return None };
+        let part = self.node(quantize).filter(|n| is_quantize(n)).and_then(|n| self.part(n))?;
+        let quantised = part.scales == 1 && part.kind != ElementType::I32 && node.domain.is_empty();
+        let needless = quantised && quantised_rules::is_needless(self, node, &part);
+        needless.then_some(Target { nodes: vec![reader, quantize], part })
+    }
+
+    /// Replaces the `i`-th node, with what quantises its result, if there is an operator for them together.
+    fn join(&mut self, i: usize) {
+        let Some(node) = self.node(i) else { return };
+        let [output] = node.outputs.as_slice() else { return };
+        if !node.domain.is_empty() || is_quantize(node) || is_dequantize(node) {
+            return;
+        }
+        let target = self.target(output);
+        let part = target.as_ref().map(|t| &t.part);
+        let Some(mut made) = quantised_rules::join(self, node, part) else { return };
+        let target = target.filter(|_| made.quantises);
+        let last = target.as_ref().and_then(|t| t.nodes.last().copied()).unwrap_or(i);
+        made.node.outputs = self.node(last).map(|n| n.outputs.clone()).unwrap_or_default();
+        self.nodes[i] = None;
+        target.iter().flat_map(|t| &t.nodes).for_each(|at| self.nodes[*at] = None);
+        self.nodes[last] = Some(made.node);
+    }
+
+    /// Quantised numbers between nodes become unsigned, as onnxruntime has them on these processors; the numbers are the
+    /// same less the zero point, but products with signed weights saturate elsewhere.
+    fn unsign(&mut self) {
+        for i in 0..self.nodes.len() {
+            let Some(part) = self.node(i).filter(|n| is_quantize(n)).and_then(|n| self.part(n)) else { continue };
+            // weights that the graph quantises itself are constants there, and stay as they are
+            if self.constant(&part.names[0]).is_some() {
+                continue;
+            }
+            let Some(output) = self.node(i).and_then(|n| n.outputs.first().cloned()) else { continue };
+            // only where one node reads the number, once it is dequantised
+            let &[reader] = self.readers(&output) else { continue };
+            let Some(node) = self.node(reader).filter(|n| is_dequantize(n) && n.inputs.len() == 3) else { continue };
+            let read = node.outputs.first().map_or(0, |name| {
+                self.readers.get(name).map_or(0, Vec::len) + usize::from(self.outputs.contains(name))
+            });
+            if read != 1 || part.scales != 1 || node.inputs[0] != output || !self.alike(&node.inputs[2], &part.names[2])
+            {
+                continue;
+            }
+            let Some(Elements::I8(zero)) = self.constant(&part.names[2]).map(|t| t.elements()) else { continue };
+            let &[zero] = zero.as_slice() else { continue };
+            let name = format!("{}#unsigned", part.names[2]);
+            let unsigned = Arc::new(Tensor::scalar(zero.wrapping_add(-128).cast_unsigned()));
+            self.constants.insert(name.clone(), unsigned.clone());
+            self.known.insert(name.clone(), unsigned);
+            for at in [i, reader] {
+                if let Some(node) = &mut self.nodes[at] {
+                    node.inputs[2].clone_from(&name);
+                    node.attributes.0.remove("output_dtype");
+                }
+            }
+        }
+    }
+
+    /// Whether two constants hold the same numbers.
+    fn alike(&self, a: &str, b: &str) -> bool {
+        a == b || self.constant(a).zip(self.constant(b)).is_some_and(|(a, b)| a == b)
+    }
+}
+
+/// A node in place of several, and whether it quantises its result.
+pub struct Made {
+    pub node: Node,
+    pub quantises: bool,
+}
+
+impl Made {
+    /// `op_type` of a domain instead of `node`, with its attributes but those named in `without`.
+    pub fn of(
+        node: &Node,
+        domain: &str,
+        op_type: &str,
+        inputs: Vec<String>,
+        without: &[&str],
+        quantises: bool,
+    ) -> Made {
+        let mut node = Node { domain: domain.into(), op_type: op_type.into(), inputs, ..node.clone() };
+        node.attributes.0.retain(|name, _| !without.contains(&name.as_str()));
+        Made { node, quantises }
+    }
+
+    pub fn with(mut self, name: &str, value: i64) -> Made {
+        self.node.attributes.0.insert(name.into(), Attribute::Int(value));
+        self
+    }
+}
