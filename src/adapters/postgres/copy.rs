@@ -101,11 +101,13 @@ pub(super) async fn attempt(lease: &Lease, context: &Context, load: &Load<'_>) -
         // Dropping the sink tells the server that the copy failed; then the transaction is ended.
         drop(sink);
         roll_back(lease, context, doing).await?;
-        return match () {
-            () if altered => Err(contract::changed(table)),
-            () if short => Err(contract::letters(letters, load.dead.count)),
-            () => Ok(Attempt::Fenced(moved)),
-        };
+        if altered {
+            return Err(contract::changed(table));
+        }
+        if short {
+            return Err(contract::letters(letters, load.dead.count));
+        }
+        return Ok(Attempt::Fenced(moved));
     }
     let rows = load.rows.len() as u64;
     let close = async {
