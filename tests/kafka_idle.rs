@@ -40,7 +40,7 @@ fn t3_idle_with_256_partitions_costs_next_to_nothing() {
         group: "g".into(),
         ..Options::default()
     };
-    let plan = MemoryPlan::new(ByteSize::mib(64), PARTITIONS as u32).unwrap();
+    let plan = MemoryPlan::new(Some(ByteSize::mib(64)), PARTITIONS as u32).unwrap();
     let me = thread::current();
     let mut broker = KafkaBroker::open(&options, &plan, Arc::new(move || me.unpark())).unwrap();
     broker.subscribe().unwrap();

@@ -58,7 +58,7 @@ fn cost(headers: usize) -> (f64, f64) {
     }
     producer.flush(Duration::from_secs(30)).unwrap();
     let options = Options { brokers: vec![servers], topics: vec!["t".into()], group: "g".into(), ..Options::default() };
-    let plan = MemoryPlan::new(ByteSize::mib(64), 1).unwrap();
+    let plan = MemoryPlan::new(Some(ByteSize::mib(64)), 1).unwrap();
     let mut broker = KafkaBroker::open(&options, &plan, Arc::new(|| {})).unwrap();
     broker.subscribe().unwrap();
     let (mut events, end) = (vec![], Instant::now() + Duration::from_secs(30));

@@ -14,8 +14,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent.parent / "python"))
 from payments import event, key  # noqa: E402
 
 SAMPLES = 2_000
+LINGER_MS = 20  # with twelve partitions
 SETTINGS = {
-    "linger.ms": 20,
     "compression.type": "lz4",
     "batch.size": 262144,
     "batch.num.messages": 10000,
@@ -43,8 +43,8 @@ def send(producer, topic, k, value, **more):
 
 def part(arguments):
     """One process's share; returns bytes and its samples as (partition, offset, key, event)."""
-    bootstrap, topic, first, step, end, seed = arguments
-    producer = Producer({"bootstrap.servers": bootstrap, **SETTINGS})
+    bootstrap, topic, first, step, end, seed, linger = arguments
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": linger, **SETTINGS})
     size, samples, failed = 0, [], []
     every = max(end // SAMPLES, 1)
 
@@ -72,7 +72,9 @@ def fill(kafka, topic, records, partitions=12, seed=1):
     """Makes the topic and its backlog; returns facts and samples."""
     kafka.create(topic, partitions)
     began, n = time.time(), os.cpu_count()
-    shares = [(kafka.bootstrap, topic, i, n, records, seed) for i in range(n)]
+    # A batch holds as many records whatever the number of partitions; else its size would be measured, not their number.
+    linger = max(round(LINGER_MS * partitions / 12), 1)
+    shares = [(kafka.bootstrap, topic, i, n, records, seed, linger) for i in range(n)]
     with multiprocessing.get_context("spawn").Pool(n) as pool:
         done = pool.map(part, shares)
     size, samples = sum(s for s, _ in done), [x for _, s in done for x in s]

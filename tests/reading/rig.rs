@@ -88,7 +88,7 @@ impl Rig {
     pub fn reader(&self, partitions: u32) -> Reader {
         let wakes = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&wakes);
-        let plan = MemoryPlan::new(ByteSize::mib(64), partitions).unwrap();
+        let plan = MemoryPlan::new(Some(ByteSize::mib(64)), partitions).unwrap();
         let wake = Arc::new(move || {
             count.fetch_add(1, SeqCst);
         });

@@ -160,7 +160,7 @@ mod tests {
         options.sasl.username = Some("u".into());
         options.sasl.password = Some(Secret::new("p"));
         options.options.0.insert("fetch.queue.backoff.ms".into(), "20".into());
-        let plan = MemoryPlan::new(ByteSize::mib(64), 12).unwrap();
+        let plan = MemoryPlan::new(Some(ByteSize::mib(64)), 12).unwrap();
         for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
             options.group_protocol = protocol;
             let config = reader(&options, &plan);
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn a_client_is_made_with_the_least_memory_that_is_accepted() {
         let options = Options { brokers: vec!["b:1".into()], group: "g".into(), ..Options::default() };
-        let plan = MemoryPlan::new(ByteSize(192 << 10), 1).unwrap();
+        let plan = MemoryPlan::new(Some(ByteSize(192 << 10)), 1).unwrap();
         let made: Result<rdkafka::consumer::BaseConsumer, _> = reader(&options, &plan).create();
         made.map(drop).unwrap();
     }

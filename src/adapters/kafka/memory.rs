@@ -1,6 +1,7 @@
 //! How much the client may hold: the intake's memory shared among the partitions (rule T5).
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use crate::domain::units::ByteSize;
 
@@ -18,6 +19,11 @@ const FETCH_MAX: u64 = 1 << 20;
 const FETCH_PART: u64 = 16;
 /// Least share of a partition: the smallest fetch and a few records in the queue.
 const SHARE_MIN: u64 = 192 << 10;
+/// Share with which a fetch brings enough of a partition: with a quarter of it, requests for a few records of one partition
+/// cost more than the records (256 partitions: twice the processor time).
+const SHARE_AMPLE: u64 = 1 << 20;
+/// Memory without a setting: ample shares between these.
+const MEMORY: RangeInclusive<u64> = (64 << 20)..=(256 << 20);
 /// Largest values that librdkafka takes.
 const QUEUE_KIB_MAX: u64 = 2_097_151;
 const QUEUE_RECORDS_MAX: u64 = 10_000_000;
@@ -54,8 +60,14 @@ pub struct DoesNotFit {
 }
 
 impl MemoryPlan {
-    /// Divides `memory` among all partitions of the subscribed topics (any of them may be given to this process).
-    pub fn new(memory: ByteSize, partitions: u32) -> Result<MemoryPlan, DoesNotFit> {
+    /// Divides `memory`, or what is usual for so many, among all partitions of the subscribed topics (any of them may be given
+    /// to this process).
+    ///
+    /// # Errors
+    /// If the share is less than a partition needs.
+    pub fn new(memory: Option<ByteSize>, partitions: u32) -> Result<MemoryPlan, DoesNotFit> {
+        let usual = (u64::from(partitions) * SHARE_AMPLE).clamp(*MEMORY.start(), *MEMORY.end());
+        let memory = memory.unwrap_or(ByteSize(usual));
         let count = u64::from(partitions.max(1));
         let share = memory.0 / count;
         if share < SHARE_MIN {
@@ -100,7 +112,7 @@ mod tests {
     fn t5_the_sum_never_passes_the_memory() {
         for memory in [ByteSize::mib(1), ByteSize::mib(64), ByteSize::mib(100), ByteSize::mib(8192)] {
             for partitions in [1, 3, 12, 100, 256, 512, 1000, 65_536] {
-                match MemoryPlan::new(memory, partitions) {
+                match MemoryPlan::new(Some(memory), partitions) {
                     Ok(plan) => {
                         assert!(plan.total() <= memory.0, "{plan}");
                         assert!(
@@ -109,7 +121,7 @@ mod tests {
                         );
                     }
                     Err(e) => {
-                        assert!(MemoryPlan::new(e.needed, partitions).is_ok(), "{e}");
+                        assert!(MemoryPlan::new(Some(e.needed), partitions).is_ok(), "{e}");
                         assert!(e.needed > memory);
                     }
                 }
@@ -119,11 +131,17 @@ mod tests {
 
     #[test]
     fn t5_the_sum_is_printed() {
-        let plan = MemoryPlan::new(ByteSize::mib(64), 256).unwrap();
+        let plan = MemoryPlan::new(Some(ByteSize::mib(64)), 256).unwrap();
         let want = "256 partitions x (35KiB queue of at most 140 records + 16KiB fetch that grows by 4, 400 bytes beside a \
                     record) = 64944KiB of 65536KiB";
         assert_eq!(plan.to_string(), want);
-        let error = MemoryPlan::new(ByteSize::mib(64), 513).unwrap_err().to_string();
+        let error = MemoryPlan::new(Some(ByteSize::mib(64)), 513).unwrap_err().to_string();
         assert!(error.contains("64MiB") && error.contains("513") && error.contains("98496KiB"), "{error}");
+    }
+    #[test]
+    fn t5_without_a_setting_many_partitions_get_more() {
+        let memory = |partitions| MemoryPlan::new(None, partitions).map(|plan| plan.memory >> 20);
+        assert_eq!([1, 12, 64, 100, 256, 1365].map(|n| memory(n).unwrap()), [64, 64, 64, 100, 256, 256]);
+        assert_eq!(memory(1366).unwrap_err().needed, ByteSize(1366 * SHARE_MIN));
     }
 }

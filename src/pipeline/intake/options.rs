@@ -10,7 +10,8 @@ use crate::domain::units::{ByteSize, Millis};
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// Memory for records that the Kafka client has fetched ahead; divided among the partitions of all topics (rule T5).
-    pub memory: ByteSize,
+    /// Unset: 1MiB for each of them, at least 64MiB and at most 256MiB.
+    pub memory: Option<ByteSize>,
     /// Most records between taking and storing. A crash re-reads at most these.
     pub in_flight_records: u32,
     /// Most payload bytes between taking and storing; a record that is larger passes alone.
@@ -32,7 +33,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            memory: ByteSize::mib(64),
+            memory: None,
             in_flight_records: 32_768,
             in_flight_bytes: ByteSize::mib(32),
             reclaim_after: Millis::secs(2),
