@@ -144,6 +144,14 @@ impl Inputs<'_> {
         }
     }
 
+    /// The elements of a tensor that nobody else holds, which nobody can read any more then.
+    pub fn last<T: Element>(&mut self, i: usize) -> Option<Vec<T>> {
+        match self.take_value(i) {
+            Value::Tensor(tensor) => Arc::into_inner(tensor)?.into_vec().ok(),
+            _ => None,
+        }
+    }
+
     /// The value itself; absent if it is left out.
     pub fn take_value(&mut self, i: usize) -> Value {
         self.0.get_mut(i).map(std::mem::take).unwrap_or_default()

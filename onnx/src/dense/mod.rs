@@ -5,6 +5,7 @@ pub mod batch;
 pub mod plain;
 #[allow(unsafe_code)]
 mod simd;
+pub mod spare;
 #[cfg(test)]
 mod tests;
 

@@ -49,6 +49,10 @@ fn every_instruction_set_multiplies_every_shape() {
                 let want: Vec<f64> =
                     naive(&a, &b, k, n, |at| f64::from(bias[at % n])).into_iter().map(|x| x.max(0.0)).collect();
                 close(&out, &want, &format!("{isa:?} {m}x{k}x{n}"));
+                // what was there before must not shine through
+                let mut over = vec![f32::NAN; m * n];
+                weights.multiply(&a, &mut over, Start::Zero, 1.0, Activation::None);
+                close(&over, &naive(&a, &b, k, n, |_| 0.0), &format!("{isa:?} {m}x{k}x{n} from zero"));
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::dense;
 use crate::dense::Start;
 use crate::dense::Weights;
 use crate::dense::activation::Activation;
+use crate::dense::spare;
 use crate::error::OpError;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
@@ -75,9 +76,12 @@ impl Kernel for Layer {
         shape.resize(self.bias_rank.saturating_sub(x.rank()), 1);
         shape.extend_from_slice(batch);
         shape.push(n);
-        let mut out = vec![0.0; volume(&shape, 4)?];
+        let mut out = spare::take(volume(&shape, 4)?);
         let start = self.bias.as_deref().map_or(Start::Zero, Start::Row);
         self.weights.multiply(x.slice()?, &mut out, start, self.alpha, self.activation);
+        if let Some(done) = inputs.last::<f32>(0) {
+            spare::give(done);
+        }
         Ok(one(Tensor::new(&shape, out)?))
     }
 
