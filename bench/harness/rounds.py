@@ -48,7 +48,7 @@ def wait_for_rows(contender, running, wanted, whole):
             if counted != before:
                 since = now
             # Rows also go where older pages have room: slow to count with many stored, so only when nothing else comes.
-            elif con.execute("SELECT count(*) FROM scored WHERE partition >= 0").fetchone()[0] >= wanted:
+            elif base and con.execute("SELECT count(*) FROM scored WHERE partition >= 0").fetchone()[0] >= wanted:
                 return
             if counted >= wanted:
                 return

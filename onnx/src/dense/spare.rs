@@ -17,8 +17,9 @@ thread_local! {
 /// A vector of `len` numbers, any numbers, for a product that writes all of them.
 pub fn take(len: usize) -> Vec<f32> {
     let fits = |v: &Vec<f32>| v.capacity() >= len && v.capacity() / PART <= len;
-    let spare = SPARE.with_borrow_mut(|all| all.iter().position(fits).map(|i| all.swap_remove(i)));
-    let mut vector = spare.unwrap_or_default();
+    let spare = SPARE.with_borrow_mut(|all| all.iter().position(fits).map(|i| all.remove(i)));
+    // a new one may come zeroed from the system
+    let Some(mut vector) = spare else { return vec![0.0; len] };
     vector.resize(len, 0.0);
     vector
 }

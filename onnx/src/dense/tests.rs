@@ -59,6 +59,20 @@ fn every_instruction_set_multiplies_every_shape() {
 }
 
 #[test]
+fn a_product_over_nothing_writes_what_it_starts_from() {
+    for isa in Isa::all() {
+        for n in [1, 8, 17, 40] {
+            let (weights, bias) = (Weights::with(isa, &[], 0, n, false), numbers(n, 9));
+            let mut out = vec![f32::NAN; 3 * n];
+            weights.multiply(&[], &mut out, Start::Row(&bias), 1.0, Activation::None);
+            assert!(out.chunks(n).all(|row| row == bias), "{isa:?} {n}");
+            weights.multiply(&[], &mut out, Start::Zero, 1.0, Activation::None);
+            assert!(out.iter().all(|x| *x == 0.0), "{isa:?} {n}");
+        }
+    }
+}
+
+#[test]
 fn rows_and_depth_beyond_one_block_add_up() {
     let (m, k, n) = (450, 770, 21);
     let (a, b, start) = (numbers(m * k, 4), numbers(k * n, 5), numbers(m * n, 6));

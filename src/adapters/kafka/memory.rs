@@ -138,6 +138,7 @@ mod tests {
         let error = MemoryPlan::new(Some(ByteSize::mib(64)), 513).unwrap_err().to_string();
         assert!(error.contains("64MiB") && error.contains("513") && error.contains("98496KiB"), "{error}");
     }
+
     #[test]
     fn t5_without_a_setting_many_partitions_get_more() {
         let memory = |partitions| MemoryPlan::new(None, partitions).map(|plan| plan.memory >> 20);
