@@ -205,6 +205,18 @@ pub enum SinkFault {
     Bug,
 }
 
+impl SinkFault {
+    /// Reason code of `/readyz`: whether it passes by itself, or who must act.
+    pub fn code(self) -> &'static str {
+        match self {
+            SinkFault::Transient | SinkFault::Ambiguous | SinkFault::Data => "postgres",
+            SinkFault::Operator => "postgres_operator",
+            SinkFault::Contract => "postgres_contract",
+            SinkFault::Bug => "postgres_bug",
+        }
+    }
+}
+
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SinkError {
@@ -252,9 +264,12 @@ pub struct Claimed {
 /// Why a lane cannot be claimed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ClaimError {
-    /// Database or broker away: try again.
+    /// The database did not answer, or refused: try again.
     #[error("{0}")]
-    Retry(String),
+    Database(SinkError),
+    /// The broker did: try again.
+    #[error("{0}")]
+    Broker(String),
     /// The lane parks until an operator decides (a lost database, rule C4; an offset outside the log).
     #[error("{0}")]
     Park(String),

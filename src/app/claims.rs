@@ -66,14 +66,14 @@ pub fn uid_text(uid: u128) -> String {
     format!("{uid:032x}")
 }
 
-fn retry(error: impl std::fmt::Display) -> ClaimError {
-    ClaimError::Retry(error.to_string())
+fn broker(error: impl std::fmt::Display) -> ClaimError {
+    ClaimError::Broker(error.to_string())
 }
 
 impl LaneClaims {
     async fn claim_row(&self, lane: Lane, floor: Epoch) -> Result<Claimed, ClaimError> {
         self.same_topic(lane).await?;
-        if let Some(claimed) = self.progress.claim(lane, floor).await.map_err(retry)? {
+        if let Some(claimed) = self.progress.claim(lane, floor).await.map_err(ClaimError::Database)? {
             if let Err(error) = self.same_log(lane, claimed).await {
                 // It names us and is not read: the next owner's claim does not need the release, a person's eyes do.
                 let _ = self.progress.release(lane, claimed.epoch).await;
@@ -88,9 +88,9 @@ impl LaneClaims {
             FirstOffset::Park(why) => Err(ClaimError::Park(why)),
             FirstOffset::Adopted(offset) => {
                 tracing::info!(%lane, offset, "an earlier consumer of this group got here; going on behind it");
-                self.progress.first(lane, offset, floor).await.map_err(retry)
+                self.progress.first(lane, offset, floor).await.map_err(ClaimError::Database)
             }
-            FirstOffset::Found(offset) => self.progress.first(lane, offset, floor).await.map_err(retry),
+            FirstOffset::Found(offset) => self.progress.first(lane, offset, floor).await.map_err(ClaimError::Database),
         }
     }
 }
@@ -102,7 +102,7 @@ impl LaneClaims {
         question: impl FnOnce(&Scout) -> Result<T, ScoutError> + Send + 'static,
     ) -> Result<T, ClaimError> {
         let scout = self.scout.clone();
-        tokio::task::spawn_blocking(move || question(&scout)).await.map_err(retry)?.map_err(retry)
+        tokio::task::spawn_blocking(move || question(&scout)).await.map_err(broker)?.map_err(broker)
     }
 
     /// The topic is still the one that the positions are about.
@@ -127,7 +127,7 @@ impl LaneClaims {
     /// filled again, or made anew, while nobody looked.
     async fn same_log(&self, lane: Lane, claimed: Claimed) -> Result<(), ClaimError> {
         let mark = claimed.next_offset;
-        let stored = self.progress.fingerprint(lane, claimed.epoch).await.map_err(retry)?;
+        let stored = self.progress.fingerprint(lane, claimed.epoch).await.map_err(ClaimError::Database)?;
         if let (Some(stored), true) = (stored, mark > 0) {
             let found = self.ask(move |s| s.fingerprint_at(lane, mark - 1)).await?;
             if found.is_some_and(|found| found != stored) {
@@ -169,19 +169,19 @@ impl Claims for LaneClaims {
     }
 
     fn peek(&self, lane: Lane) -> BoxFuture<'_, Result<Option<Mark>, ClaimError>> {
-        Box::pin(async move { self.progress.peek(lane).await.map_err(retry) })
+        Box::pin(async move { self.progress.peek(lane).await.map_err(ClaimError::Database) })
     }
 
     fn note(&self, lane: Lane, epoch: Epoch, offset: Option<i64>) -> BoxFuture<'_, Result<(), ClaimError>> {
-        Box::pin(async move { self.progress.note(lane, epoch, offset).await.map_err(retry) })
+        Box::pin(async move { self.progress.note(lane, epoch, offset).await.map_err(ClaimError::Database) })
     }
 
     fn calm(&self, lane: Lane, epoch: Epoch) -> BoxFuture<'_, Result<(), ClaimError>> {
-        Box::pin(async move { self.progress.calm(lane, epoch).await.map_err(retry) })
+        Box::pin(async move { self.progress.calm(lane, epoch).await.map_err(ClaimError::Database) })
     }
 
     fn accepted(&self) -> BoxFuture<'_, Result<Vec<Accepted>, ClaimError>> {
-        Box::pin(async move { self.progress.accepted().await.map_err(retry) })
+        Box::pin(async move { self.progress.accepted().await.map_err(ClaimError::Database) })
     }
 
     fn bounds(&self, lane: Lane) -> BoxFuture<'_, Option<(i64, i64)>> {
@@ -189,6 +189,6 @@ impl Claims for LaneClaims {
     }
 
     fn release(&self, lane: Lane, epoch: Epoch) -> BoxFuture<'_, Result<(), ClaimError>> {
-        Box::pin(async move { self.progress.release(lane, epoch).await.map(drop).map_err(retry) })
+        Box::pin(async move { self.progress.release(lane, epoch).await.map(drop).map_err(ClaimError::Database) })
     }
 }

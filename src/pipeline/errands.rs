@@ -14,7 +14,7 @@ use crate::failpoints::{self, Point};
 use crate::pipeline::clock::Clock;
 use crate::pipeline::mailbox::Mailbox;
 use crate::pipeline::message::Message;
-use crate::ports::{ClaimError, Claims};
+use crate::ports::{ClaimError, Claims, SinkError, SinkFault};
 use crate::telemetry::metrics::Claims as ClaimsMetrics;
 
 /// Claims under way at once: enough to hide the flush of each, few enough to leave connections to others.
@@ -45,7 +45,7 @@ impl Errands {
             me.metrics.seconds.record((me.clock.now() - start).as_secs_f64());
             let outcome = match &answer {
                 Ok(_) => &me.metrics.granted,
-                Err(ClaimError::Retry(_)) => &me.metrics.retried,
+                Err(ClaimError::Database(_) | ClaimError::Broker(_)) => &me.metrics.retried,
                 Err(ClaimError::Park(_)) => &me.metrics.parked,
             };
             outcome.increment(1);
@@ -108,7 +108,11 @@ impl Errands {
     async fn within<T>(&self, work: impl Future<Output = Result<T, ClaimError>>) -> Result<T, ClaimError> {
         match tokio::time::timeout(self.deadline, work).await {
             Ok(answer) => answer,
-            Err(_) => Err(ClaimError::Retry("the database did not answer a claim in time".into())),
+            Err(_) => Err(ClaimError::Database(SinkError {
+                fault: SinkFault::Transient,
+                sqlstate: None,
+                message: "the database did not answer a claim in time".into(),
+            })),
         }
     }
 

@@ -89,24 +89,12 @@ pub struct Return {
     pub fate: Fate,
 }
 
-/// Why a writer cannot store.
+/// Why a writer cannot store, or a lane cannot be claimed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trouble {
     pub fault: SinkFault,
     /// Names what and the way out.
     pub text: String,
-}
-
-impl Trouble {
-    /// Reason code of `/readyz`: whether it passes by itself, or who must act.
-    pub fn code(&self) -> &'static str {
-        match self.fault {
-            SinkFault::Transient | SinkFault::Ambiguous | SinkFault::Data => "postgres",
-            SinkFault::Operator => "postgres_operator",
-            SinkFault::Contract => "postgres_contract",
-            SinkFault::Bug => "postgres_bug",
-        }
-    }
 }
 
 /// Why a topic as a whole cannot be read on.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::guard::Flood;
 use crate::domain::lane::Lane;
 use crate::domain::verdict::CONFLICT_RULE;
-use crate::pipeline::intake::{Status, TopicTotals};
+use crate::pipeline::intake::{LaneStatus, Status, TopicTotals};
 use crate::telemetry::snapshot::{LaneMark, Phase, Reason, Snapshot, TopicCounts};
 
 /// Names that the picture only knows by number.
@@ -52,8 +52,9 @@ pub fn snapshot(status: &Status, lags: &BTreeMap<Lane, i64>, names: &Names) -> S
     });
     let mut not_ready: Vec<Reason> =
         status.reasons.iter().map(|(code, d)| Reason { code, detail: d.clone() }).collect();
+    not_ready.extend(unclaimed(&status.lanes, names));
     for lane in &status.lanes {
-        if let Some(cause) = &lane.cause {
+        if let (Some(cause), None) = (&lane.cause, lane.refused) {
             not_ready.push(Reason { code: "partition", detail: format!("{}: {cause}", names.lane(lane.lane)) });
         }
     }
@@ -70,6 +71,22 @@ pub fn snapshot(status: &Status, lags: &BTreeMap<Lane, i64>, names: &Names) -> S
         limit_records: status.limit_records,
         limit_bytes: status.limit_bytes,
     }
+}
+
+/// What the database said to claims: once for each code, since an outage meets all lanes alike.
+fn unclaimed(lanes: &[LaneStatus], names: &Names) -> Vec<Reason> {
+    let mut seen = BTreeMap::<&'static str, (usize, String)>::new();
+    for lane in lanes {
+        if let (Some(cause), Some(fault)) = (&lane.cause, lane.refused) {
+            let first = || (0, format!("{}: {cause}", names.lane(lane.lane)));
+            seen.entry(fault.code()).or_insert_with(first).0 += 1;
+        }
+    }
+    let told = |(code, (lanes, first))| Reason {
+        code,
+        detail: format!("partitions that could not be claimed: {lanes}; the first is {first}"),
+    };
+    seen.into_iter().map(told).collect()
 }
 
 fn flood_text(topic: &str, flood: &Flood) -> String {

@@ -21,6 +21,7 @@ use crate::oracle::Finding;
 use crate::round::Plan;
 use crate::sampler::Seen;
 use crate::schedule::Schedule;
+use crate::scrape::PACE;
 
 /// What must have happened for a round to prove something (V15).
 #[derive(Clone, Copy, Debug)]
@@ -151,18 +152,27 @@ fn unbalanced(life: &Life) -> Option<String> {
     (!fits).then(|| format!("{} took {taken}, and tells {stored} + {dead} + {skipped} + {back}", life.name))
 }
 
-/// An outage of all connections that lasts must be named by somebody's readiness.
+/// An outage of all connections that lasts must be named by somebody's readiness, if anybody had partitions half of the time.
 fn silent(entries: &[Entry], lives: &[Life]) -> Vec<String> {
     let long = entries.iter().filter(|e| {
         let took = e.until.map(|u| u - e.from).unwrap_or_default();
         e.fault == Fault::PostgresGone && !e.missed && e.detail.starts_with("all") && took > Duration::from_secs(4)
     });
-    let told = |e: &Entry| {
+    long.filter_map(|e| {
         let until = e.until.unwrap_or(e.from) + Duration::from_secs(2);
-        let mut reasons = lives.iter().flat_map(|l| &l.last.reasons);
-        reasons.any(|(at, reason)| *at >= e.from && *at <= until && reason.starts_with("postgres"))
-    };
-    long.filter(|e| !told(e)).map(|e| format!("nobody told of {} at {:.1?}", e.fault.name(), e.from)).collect()
+        let within = |at: &Duration| *at >= e.from && *at <= until;
+        let reasons = lives.iter().flat_map(|l| l.last.reasons.iter().map(move |(at, reason)| (&l.name, at, reason)));
+        let said: Vec<_> = reasons.filter(|(_, at, _)| within(at)).collect();
+        let held = lives.iter().map(|l| l.last.held.iter().filter(|at| within(at)).count()).max().unwrap_or(0);
+        let needed = PACE * held as u32 > (until - e.from) / 2;
+        if !needed || said.iter().any(|(_, _, reason)| reason.starts_with("postgres")) {
+            return None;
+        }
+        let heard: Vec<String> = said.iter().map(|(name, at, reason)| format!("{name} {at:.1?} {reason}")).collect();
+        let heard = if heard.is_empty() { "everybody was ready".to_owned() } else { heard.join(" | ") };
+        Some(format!("nobody told of {} at {:.1?}, said was: {heard}", e.fault.name(), e.from))
+    })
+    .collect()
 }
 
 /// What was taken more than once is bounded by what may be in flight at unclean ends (V8).

@@ -1,9 +1,13 @@
 //! Claiming: C1 to C5, and W6, the one restart.
 
+use std::collections::BTreeMap;
+
 use tidemill::domain::lane::Epoch;
 use tidemill::domain::miss::Miss;
 use tidemill::pipeline::message::Message;
 use tidemill::pipeline::message::Order;
+use tidemill::pipeline::publish::Names;
+use tidemill::pipeline::publish::snapshot;
 use tidemill::ports::BrokerEvent;
 use tidemill::ports::ClaimError;
 use tidemill::ports::Claimed;
@@ -11,6 +15,7 @@ use tidemill::telemetry::snapshot::LaneState;
 
 use crate::fakes::Bench;
 use crate::fakes::Call;
+use crate::fakes::away;
 use crate::fakes::home;
 use crate::fakes::lane;
 use crate::fakes::settings;
@@ -58,12 +63,43 @@ fn c1_an_assign_is_not_held_through_an_outage() {
     let mut bench = Bench::new(settings());
     bench.event(given(1));
     let (ticket, _) = bench.asked(0).expect("claimed");
-    bench.answer(0, ticket, Err(ClaimError::Retry("the database is away".into())));
+    bench.answer(0, ticket, Err(away()));
     assert_eq!(bench.broker.calls, [Call::Assign(vec![])], "the group does not wait for our database");
     assert_eq!(bench.cause(0).as_deref(), Some("the database is away"));
     bench.at(5000);
     bench.grant(0, 1, 0);
     assert_eq!(bench.broker.calls[1], Call::Assign(vec![(lane(0), 0)]), "added later");
+}
+
+/// What `/readyz` says: code and detail.
+fn reasons(bench: &Bench) -> Vec<(&'static str, String)> {
+    let names = Names { topics: vec!["payments".into()], rules: vec![] };
+    let told = snapshot(&bench.status(), &BTreeMap::new(), &names).not_ready;
+    told.into_iter().map(|r| (r.code, r.detail)).collect()
+}
+
+#[test]
+fn c1_a_database_that_does_not_answer_claims_is_told_once_and_as_such_until_it_does() {
+    let mut bench = Bench::new(settings());
+    bench.event(given(2));
+    let text = |lanes| {
+        format!("partitions that could not be claimed: {lanes}; the first is payments[0]: the database is away")
+    };
+    for partition in [0, 1] {
+        let (ticket, _) = bench.asked(partition).expect("claimed");
+        bench.answer(partition, ticket, Err(away()));
+    }
+    assert_eq!(reasons(&bench), [("postgres", text(2))]);
+    bench.at(5000);
+    assert_eq!(reasons(&bench), [("postgres", text(2))], "also while it is asked again");
+    bench.grant(1, 1, 0);
+    assert_eq!(reasons(&bench), [("postgres", text(1))]);
+    let (ticket, _) = bench.asked(0).expect("claimed again");
+    bench.answer(0, ticket, Err(ClaimError::Broker("kafka did not answer".into())));
+    assert_eq!(reasons(&bench), [("partition", "payments[0]: kafka did not answer".to_owned())]);
+    bench.at(15_000);
+    bench.grant(0, 1, 0);
+    assert_eq!(reasons(&bench), []);
 }
 
 #[test]

@@ -10,10 +10,10 @@ use tidemill::pipeline::intake::options::Options;
 use tidemill::pipeline::message::Message;
 use tidemill::pipeline::message::Order;
 use tidemill::ports::BrokerEvent;
-use tidemill::ports::ClaimError;
 use tidemill::ports::Claimed;
 
 use crate::fakes::Bench;
+use crate::fakes::away;
 use crate::fakes::home;
 use crate::fakes::lane;
 use crate::fakes::settings;
@@ -85,7 +85,7 @@ fn j5_after_two_records_are_noted_before_they_are_processed() {
     );
     let (ticket, offset) = note(&mut bench).expect("it is noted first");
     assert_eq!(offset, Some(0));
-    bench.turn([Message::Noted { ticket, answer: Err(ClaimError::Retry("away".into())) }]);
+    bench.turn([Message::Noted { ticket, answer: Err(away()) }]);
     bench.at(509);
     assert_eq!(note(&mut bench), None);
     bench.at(510);

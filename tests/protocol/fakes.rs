@@ -41,6 +41,8 @@ use tidemill::ports::BrokerEvent;
 use tidemill::ports::ClaimError;
 use tidemill::ports::Claimed;
 use tidemill::ports::Room;
+use tidemill::ports::SinkError;
+use tidemill::ports::SinkFault;
 use tidemill::ports::Taken;
 
 pub fn lane(partition: i32) -> Lane {
@@ -240,6 +242,14 @@ impl Bench {
     pub fn called(&self, is: impl Fn(&Call) -> bool) -> Vec<&Call> {
         self.broker.calls.iter().filter(|c| is(c)).collect()
     }
+}
+
+pub fn away() -> ClaimError {
+    ClaimError::Database(SinkError {
+        fault: SinkFault::Transient,
+        sqlstate: None,
+        message: "the database is away".to_owned(),
+    })
 }
 
 /// All pieces of a batch come home with the same fate.

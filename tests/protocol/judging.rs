@@ -21,6 +21,7 @@ use tidemill::telemetry::snapshot::LaneState;
 
 use crate::fakes::Bench;
 use crate::fakes::Call;
+use crate::fakes::away;
 use crate::fakes::lane;
 use crate::fakes::settings;
 
@@ -99,7 +100,7 @@ fn j2_a_parked_lane_whose_row_was_set_by_hand_before_anybody_read_it_is_claimed(
         other => panic!("no peek but {other:?}"),
     };
     let first = ticket(&bench);
-    bench.turn([Message::Peeked { lane: lane(0), ticket: first, answer: Err(ClaimError::Retry("away".into())) }]);
+    bench.turn([Message::Peeked { lane: lane(0), ticket: first, answer: Err(away()) }]);
     bench.at(25_000);
     let second = ticket(&bench);
     let set = Ok(Some(Mark { next_offset: 40, epoch: Epoch(3), owner: None }));

@@ -282,7 +282,10 @@ impl Member {
         let world = self.port.world.clone();
         let accepted = world.borrow().accepted;
         let database = &mut world.borrow_mut().database;
-        let retry = || ClaimError::Retry("the database is away".into());
+        let retry = || {
+            let message = "the database is away".into();
+            ClaimError::Database(SinkError { fault: SinkFault::Transient, sqlstate: None, message })
+        };
         match &mut self.errands[i] {
             Errand::Claim { lane, floor, answer: answer @ None, .. } => {
                 *answer = Some(if up { Ok(database.claim(*lane, *floor, self.owner)) } else { Err(retry()) });

@@ -5,6 +5,7 @@ use crate::domain::lane::{Epoch, Now};
 use crate::domain::ledger::Ledger;
 use crate::domain::miss::Mark;
 use crate::domain::retry::Backoff;
+use crate::pipeline::message::Trouble;
 
 /// Where a lane stands. A lane without custody is not ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct Custody {
     pub committed: i64,
     pub idle_due: Now,
     pub backoff: Backoff,
+    /// What the database said to the last claim, from its failure until a claim has another outcome.
+    pub refused: Option<Trouble>,
     /// An owner before us ended unclean.
     pub care: Option<Care>,
 }
@@ -61,6 +64,7 @@ impl Custody {
             committed: -1,
             idle_due: Now::ZERO,
             backoff,
+            refused: None,
             care: None,
         }
     }
@@ -77,6 +81,8 @@ impl Custody {
     /// Why this lane is not being read, for `/readyz`.
     pub fn cause(&self) -> Option<String> {
         match (&self.state, self.bounds) {
+            // Also while it is asked again: an outage may take longer than the question.
+            (State::Claiming, _) => self.refused.as_ref().map(|r| r.text.clone()),
             (State::Parked { cause, .. }, Some((first, end))) if first < end => {
                 Some(format!("{cause}; the log holds offsets {first} to {}", end - 1))
             }
@@ -84,7 +90,7 @@ impl Custody {
                 Some(format!("{cause}; the log is empty, its next offset is {end}"))
             }
             (State::Waiting { cause, .. } | State::Parked { cause, .. }, _) => Some(cause.clone()),
-            (State::Claiming | State::Reading, _) => None,
+            (State::Reading, _) => None,
         }
     }
 

@@ -6,8 +6,8 @@ use crate::domain::lane::{Lane, Now};
 use crate::domain::ledger::Ledger;
 use crate::domain::miss::Mark;
 use crate::domain::mutants;
-use crate::pipeline::message::{Order, TopicTrouble};
-use crate::ports::{Broker, ClaimError, Claimed};
+use crate::pipeline::message::{Order, TopicTrouble, Trouble};
+use crate::ports::{Broker, ClaimError, Claimed, SinkError};
 
 impl Intake {
     pub(super) fn claimed(
@@ -33,6 +33,13 @@ impl Intake {
             }
             return;
         }
+        let custody = self.lanes.get_mut(&lane).expect("it was awaited");
+        custody.refused = match &answer {
+            Err(ClaimError::Database(SinkError { fault, message, .. })) => {
+                Some(Trouble { fault: *fault, text: message.clone() })
+            }
+            _ => None,
+        };
         match (answer, self.remade(lane)) {
             // Its claim had begun before the topic was known to be another one.
             (Ok(claimed), Some(cause)) => {
@@ -40,7 +47,9 @@ impl Intake {
                 self.park(now, lane, &cause, orders);
             }
             (Ok(claimed), None) => self.begin(now, lane, claimed, broker, orders),
-            (Err(ClaimError::Retry(cause)), _) => {
+            (Err(ClaimError::Park(cause)), _) => self.park(now, lane, &cause, orders),
+            (Err(error), _) => {
+                let cause = error.to_string();
                 let custody = self.lanes.get_mut(&lane).expect("it was awaited");
                 if custody.backoff.failures() == 0 {
                     tracing::warn!(%lane, cause, "a partition could not be claimed; trying again");
@@ -48,7 +57,6 @@ impl Intake {
                 let until = custody.backoff.failed(now, self.dice.unit());
                 custody.state = State::Waiting { until, cause };
             }
-            (Err(ClaimError::Park(cause)), _) => self.park(now, lane, &cause, orders),
         }
     }
 
@@ -132,6 +140,7 @@ impl Intake {
         let Some(custody) = self.lanes.get_mut(&lane) else { return };
         if leaving {
             // It would fence the last owner for nothing.
+            custody.refused = None;
             custody.state = State::Waiting { until: Now::MAX, cause: "the process is stopping".to_owned() };
             return;
         }

@@ -6,6 +6,7 @@ use super::returns::Totals;
 use crate::domain::guard::Flood;
 use crate::domain::lane::Lane;
 use crate::pipeline::message::TopicTrouble;
+use crate::ports::SinkFault;
 use crate::telemetry::snapshot::LaneState;
 
 /// A lane in the picture.
@@ -14,6 +15,8 @@ pub struct LaneStatus {
     pub lane: Lane,
     pub state: LaneState,
     pub cause: Option<String>,
+    /// The cause is an answer of the database, or that there was none.
+    pub refused: Option<SinkFault>,
     /// Everything below is durable.
     pub mark: Option<i64>,
     /// Next offset that will be taken.
@@ -47,7 +50,7 @@ impl Intake {
     pub fn status(&self) -> Status {
         let mut reasons = vec![];
         for trouble in self.outages.values() {
-            reasons.push((trouble.code(), trouble.text.clone()));
+            reasons.push((trouble.fault.code(), trouble.text.clone()));
         }
         if let Some(cause) = &self.kafka_down {
             reasons.push(("kafka", cause.clone()));
@@ -89,6 +92,7 @@ impl Intake {
             lane,
             state,
             cause: custody.cause(),
+            refused: custody.refused.as_ref().map(|r| r.fault),
             mark: ledger.map(|l| l.mark()),
             position: ledger.map(|l| l.position()),
             lost: custody.lost(),
