@@ -19,7 +19,8 @@ const TOLERANCE: f64 = 1e-5;
 
 /// Models on which onnxruntime's own answers differ by processor, with a wider tolerance where it has VNNI: the answers
 /// were made without it, where 8-bit products saturate in 16 bits.
-const SATURATING: &[(&str, f64)] = &[("int8_dynamic_sequence", 0.2), ("int8_qdq_signed", 0.15)];
+const SATURATING: &[(&str, f64)] =
+    &[("int8_dynamic_lstm", 0.05), ("int8_dynamic_sequence", 0.2), ("int8_qdq_signed", 0.15)];
 
 #[test]
 fn every_model_agrees_with_onnxruntime() {
