@@ -139,7 +139,7 @@ fn trees() {
     }
     let owners: Vec<u32> = (0..entries.len() as u32).collect();
     let leaves = Leaves::new(entries.len(), &owners, entries);
-    let ensemble = Ensemble { nodes, roots, sets: vec![], leaves, outputs: 1, features: 32 };
+    let ensemble = Ensemble { nodes, roots, sets: vec![], leaves, outputs: 1, features: 32, weights: 0 };
     let forest = Forest::new(ensemble.checked().expect("the trees are right"), Aggregate::Sum, false);
     let values: Vec<f32> = (0..256 * 32).map(|_| dice() as f32 / 16_777_216.0).collect();
     let rows = Matrix { values: &values, width: 32, count: 256 };

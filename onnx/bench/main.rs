@@ -26,6 +26,10 @@ use tidemill_onnx::tensor::ElementType;
 use tidemill_onnx::tensor::Tensor;
 use tidemill_onnx::value::Value;
 
+/// Our side allocates as the daemon does; onnxruntime keeps arenas of its own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Rows in rotation.
 const ROWS: usize = 2048;
 /// Chunks of each engine and batch; the first one is not counted.

@@ -68,6 +68,9 @@ impl Worker {
     /// One run of the graph on inputs whose rows are on the first axis.
     pub(crate) fn raw(&mut self, inputs: Vec<Value>) -> Result<Vec<Value>, RunError> {
         let ports = &self.session.inputs;
+        if ports.iter().all(|port| port.axis.unwrap_or(0) == 0) {
+            return self.runner.run(inputs);
+        }
         let mut placed = Vec::with_capacity(inputs.len());
         for (port, input) in ports.iter().zip(inputs) {
             placed.push(match (input, port.axis) {
@@ -118,14 +121,15 @@ impl Worker {
     /// Brings the rows of every output to the front.
     pub(crate) fn split_axes(&self, outputs: Vec<Value>, run: usize) -> Result<Vec<RowValues>, RunError> {
         let learnt = self.session.learnt().axes.get();
-        let one = |(i, value): (usize, Value)| {
+        let mut split = Vec::with_capacity(outputs.len());
+        for (i, value) in outputs.into_iter().enumerate() {
             let axis = learnt.map_or(Some(0), |axes| axes[i]);
-            rows_of(value, axis, run).map_err(|what| {
+            split.push(rows_of(value, axis, run).map_err(|what| {
                 let name = &self.session.outputs[i].name;
                 RunError::Failed(format!("output `{name}`: {what}"))
-            })
-        };
-        outputs.into_iter().enumerate().map(one).collect()
+            })?);
+        }
+        Ok(split)
     }
 
     fn check(&self, count: usize, inputs: &[Value]) -> Result<(), RunError> {

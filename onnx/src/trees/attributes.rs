@@ -63,7 +63,7 @@ impl<T: Real> Attributes<T> {
         let (index, roots) = self.index()?;
         let nodes = self.nodes(&index)?;
         let leaves = self.leaves(&nodes, &index)?;
-        Ensemble { nodes, roots, sets: vec![], leaves, outputs: self.outputs, features: 0 }.checked()
+        Ensemble { nodes, roots, sets: vec![], leaves, outputs: self.outputs, features: 0, weights: 0 }.checked()
     }
 
     fn index(&self) -> Result<(Index, Vec<u32>), OpError> {

@@ -73,7 +73,7 @@ impl<T: Real> Attributes5<T> {
             bad!("attribute `tree_roots` is empty");
         }
         let leaves = self.leaves()?;
-        Ensemble { nodes, roots, sets, leaves, outputs: self.outputs, features: 0 }.checked()
+        Ensemble { nodes, roots, sets, leaves, outputs: self.outputs, features: 0, weights: 0 }.checked()
     }
 
     fn node<'a>(

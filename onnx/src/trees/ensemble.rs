@@ -1,5 +1,7 @@
 //! An ensemble as its attributes mean it, checked: every walk ends, every reference is valid.
 
+use std::cmp::Ordering;
+
 use crate::error::OpError;
 use crate::trees::real::Real;
 
@@ -92,6 +94,34 @@ impl<T: Real> Leaves<T> {
     pub fn entries(&self) -> &[Entry<T>] {
         &self.entries
     }
+
+    /// Leaves with the same weights, bit by bit, as one; and the new number of each leaf. Numbers keep their order.
+    ///
+    /// Half of a forest's leaves and more are of one class alone: their table then stays in a cache.
+    pub(super) fn merged(&self) -> (Leaves<T>, Vec<u32>) {
+        let mut order: Vec<u32> = (0..self.count() as u32).collect();
+        let compare = |a: u32, b: u32| compare(self.of(a as usize), self.of(b as usize));
+        order.sort_unstable_by(|a, b| compare(*a, *b).then(a.cmp(b)));
+        let mut first = vec![0; self.count()];
+        for same in order.chunk_by(|a, b| compare(*a, *b).is_eq()) {
+            same.iter().for_each(|leaf| first[*leaf as usize] = same[0]);
+        }
+        let (mut numbers, mut starts, mut entries) = (vec![0; self.count()], vec![0], vec![]);
+        for leaf in 0..self.count() {
+            let first = first[leaf] as usize;
+            numbers[leaf] = if first == leaf { starts.len() as u32 - 1 } else { numbers[first] };
+            if first == leaf {
+                entries.extend_from_slice(self.of(leaf));
+                starts.push(entries.len() as u32);
+            }
+        }
+        (Leaves { starts, entries }, numbers)
+    }
+}
+
+fn compare<T: Real>(a: &[Entry<T>], b: &[Entry<T>]) -> Ordering {
+    let entry = |(a, b): (&Entry<T>, &Entry<T>)| a.output.cmp(&b.output).then(a.weight.total_cmp(&b.weight));
+    a.len().cmp(&b.len()).then_with(|| a.iter().zip(b).map(entry).find(|o| o.is_ne()).unwrap_or(Ordering::Equal))
 }
 
 /// Trees with valid references and no cycle. Nodes may have several parents, within a tree.
@@ -104,6 +134,8 @@ pub struct Ensemble<T> {
     pub outputs: usize,
     /// Features that the rows must have at least.
     pub features: usize,
+    /// Weights of all leaves, before those with the same ones became one.
+    pub weights: usize,
 }
 
 impl Ensemble<f32> {
@@ -130,6 +162,7 @@ impl Ensemble<f32> {
             },
             outputs: self.outputs,
             features: self.features,
+            weights: self.weights,
         }
     }
 }
@@ -143,6 +176,10 @@ impl<T: Real> Ensemble<T> {
         depths(self.nodes.len(), &self.roots, |i| children(&self.nodes[i as usize]), u32::MAX)?;
         self.fold_equalities();
         depths(self.nodes.len(), &self.roots, |i| children(&self.nodes[i as usize]), DEPTH_MAX)?;
+        self.weights = self.leaves.entries.len();
+        let (leaves, numbers) = self.leaves.merged();
+        self.leaves = leaves;
+        self.nodes.iter_mut().filter(|n| n.is_leaf()).for_each(|n| n.index = numbers[n.index as usize]);
         let used = self.nodes.iter().filter(|n| !n.is_leaf());
         self.features = used.map(|n| n.feature as usize + 1).max().unwrap_or(0);
         Ok(self)

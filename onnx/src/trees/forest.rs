@@ -228,7 +228,7 @@ impl<T: Real> Forest<T> {
 
     /// Thresholds and leaf weights: what training chose.
     pub fn parameters(&self) -> usize {
-        self.ensemble.nodes.iter().filter(|n| !n.is_leaf()).count() + self.ensemble.leaves.entries().len()
+        self.ensemble.nodes.iter().filter(|n| !n.is_leaf()).count() + self.ensemble.weights
     }
 
     /// Tallies the rows into `scratch.scores`.

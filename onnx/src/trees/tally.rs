@@ -55,6 +55,8 @@ const DENSE_MAX: usize = 1 << 26;
 pub enum Weights<T> {
     /// A sum of one output: a weight for each leaf.
     One(Vec<T>),
+    /// Sums of several outputs of which only one gets weights, as two classes are exported: a weight for each leaf.
+    Only { output: usize, weights: Vec<T> },
     /// Sums of several outputs, each leaf with one weight at most: (output, weight) for each leaf.
     Each(Vec<(u32, T)>),
     /// Sums of several outputs: `padded` weights for each leaf.
@@ -99,6 +101,9 @@ impl<T: Real> Tally<T> {
         let each = || (0..leaves.count()).map(|leaf| leaves.of(leaf));
         let weights = if !aggregate.adds() || !clear {
             Weights::Sparse
+        } else if let (true, Some(output)) = (outputs > 1 && each().all(|e| e.len() <= 1), only(leaves)) {
+            let weights = each().map(|e| e.first().map_or(T::ZERO, |e| e.weight)).collect();
+            Weights::Only { output, weights }
         } else if outputs > 1 && each().all(|e| e.len() <= 1) {
             Weights::Each(each().map(|e| e.first().map_or((0, T::ZERO), |e| (e.output, e.weight))).collect())
         } else if fits && !repeats(leaves) {
@@ -115,7 +120,9 @@ impl<T: Real> Tally<T> {
 
     pub fn bytes(&self) -> usize {
         match &self.weights {
-            Weights::One(weights) | Weights::Dense { weights, .. } => size_of_val(&weights[..]),
+            Weights::One(weights) | Weights::Only { weights, .. } | Weights::Dense { weights, .. } => {
+                size_of_val(&weights[..])
+            }
             Weights::Each(weights) => size_of_val(&weights[..]),
             Weights::Sparse => 0,
         }
@@ -143,7 +150,10 @@ impl<T: Real> Tally<T> {
     pub fn fill(&self, leaves: &Leaves<T>, scores: &mut Scores<T>, walk: impl Walk) {
         let values = &mut scores.values[..];
         match &self.weights {
-            Weights::One(weights) => walk.run(&mut One { weights, values }),
+            Weights::One(weights) => walk.run(&mut One { weights, values, stride: 1, output: 0 }),
+            Weights::Only { output, weights } => {
+                walk.run(&mut One { weights, values, stride: self.outputs, output: *output })
+            }
             Weights::Each(weights) => walk.run(&mut Each { weights, values, outputs: self.outputs }),
             Weights::Dense { padded: 4, weights } => walk.run(&mut Dense::<T, 4> { weights, values, padded: 4 }),
             Weights::Dense { padded: 8, weights } => walk.run(&mut Dense::<T, 8> { weights, values, padded: 8 }),
@@ -169,27 +179,37 @@ fn scored<T: Real>(ensemble: &Ensemble<T>) -> Vec<bool> {
     let mut all = vec![false; ensemble.outputs];
     let mut seen = vec![false; ensemble.nodes.len()];
     for root in &ensemble.roots {
-        let mut count = vec![];
-        let (mut leaves, mut stack) = (0usize, vec![*root]);
+        let (mut leaves, mut stack) = (vec![], vec![*root]);
         while let Some(i) = stack.pop() {
             if std::mem::replace(&mut seen[i as usize], true) {
                 continue;
             }
             let node = &ensemble.nodes[i as usize];
             if node.is_leaf() {
-                leaves += 1;
-                count.extend(ensemble.leaves.of(node.index as usize).iter().map(|e| (e.output, node.index)));
+                leaves.push(node.index);
             } else {
                 stack.extend([node.yes, node.no]);
             }
         }
+        leaves.sort_unstable();
+        leaves.dedup();
+        let mut count: Vec<(u32, u32)> = vec![];
+        for leaf in &leaves {
+            count.extend(ensemble.leaves.of(*leaf as usize).iter().map(|e| (e.output, *leaf)));
+        }
         count.sort_unstable();
         count.dedup();
         for outputs in count.chunk_by(|a, b| a.0 == b.0) {
-            all[outputs[0].0 as usize] |= outputs.len() == leaves && leaves > 0;
+            all[outputs[0].0 as usize] |= outputs.len() == leaves.len();
         }
     }
     all
+}
+
+/// The output that all weights are of, if there is one.
+fn only<T: Real>(leaves: &Leaves<T>) -> Option<usize> {
+    let output = leaves.entries().first()?.output;
+    leaves.entries().iter().all(|e| e.output == output).then_some(output as usize)
 }
 
 /// Whether some leaf has two weights for one output: their order in the sum is told by the entries alone.
@@ -201,23 +221,27 @@ fn repeats<T: Real>(leaves: &Leaves<T>) -> bool {
     })
 }
 
+/// The output that all weights are of; the only one, or one of `stride`.
 struct One<'a, T> {
     weights: &'a [T],
     values: &'a mut [T],
+    stride: usize,
+    output: usize,
 }
 
 impl<T: Real> Sink for One<'_, T> {
     #[inline(always)]
     fn add(&mut self, row: usize, leaf: u32) {
-        self.values[row] += self.weights[leaf as usize];
+        self.values[row * self.stride + self.output] += self.weights[leaf as usize];
     }
 
     #[inline(always)]
     fn add_all(&mut self, row: usize, leaves: impl Iterator<Item = u32>) {
         // a sum in memory would be stored and loaded again for every tree
-        let mut sum = self.values[row];
+        let value = &mut self.values[row * self.stride + self.output];
+        let mut sum = *value;
         leaves.for_each(|leaf| sum += self.weights[leaf as usize]);
-        self.values[row] = sum;
+        *value = sum;
     }
 }
 

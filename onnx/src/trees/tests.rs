@@ -3,6 +3,8 @@
 use crate::trees::attributes::Attributes;
 use crate::trees::attributes5::Attributes5;
 use crate::trees::ensemble::Ensemble;
+use crate::trees::ensemble::Entry;
+use crate::trees::ensemble::Leaves;
 use crate::trees::fast::blocks;
 use crate::trees::fast::lanes;
 use crate::trees::forest::Forest;
@@ -13,6 +15,7 @@ use crate::trees::probes;
 use crate::trees::probes::Random;
 use crate::trees::real::Real;
 use crate::trees::tally::Aggregate;
+use crate::trees::tally::Weights;
 
 const MODES: [&str; 6] = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
 
@@ -134,12 +137,17 @@ fn every_way_finds_the_leaves_of_the_naive_walk() {
 #[test]
 fn sums_are_added_in_the_order_of_the_trees() {
     let mut r = Random(3);
-    for outputs in [1, 2, 5, 9] {
+    for (outputs, only) in [(1, false), (2, false), (2, true), (5, false), (9, false), (9, true)] {
         let look = Look { trees: 40, depth: 5, features: 6, outputs, pool: 50, modes: 4, leaf: 5 };
-        let ensemble = random::<f32>(&mut r, look).read().unwrap();
+        let mut attributes = random::<f32>(&mut r, look);
+        if only {
+            one_weight_a_leaf(&mut attributes, outputs as i64 - 1);
+        }
+        let ensemble = attributes.read().unwrap();
         let (values, width) = probes::rows(&ensemble);
         let rows = Rows { values: &values, width, count: values.len() / width };
         let forest = Forest::new(ensemble.clone(), Aggregate::Sum, false);
+        assert_eq!(matches!(forest.tally().weights, Weights::Only { .. }), only);
         let leaves = forest.leaves(&rows, Path::Naive);
         let mut scratch = Scratch::default();
         for path in Path::ALL.into_iter().filter(|p| forest.has(*p)) {
@@ -152,6 +160,34 @@ fn sums_are_added_in_the_order_of_the_trees() {
                 assert_eq!(forest.tally().row(&mut scratch.scores, row).0, &want[..], "{path:?}");
             }
         }
+    }
+}
+
+fn one_weight_a_leaf(a: &mut Attributes<f32>, output: i64) {
+    let mut seen = std::collections::BTreeSet::new();
+    let keep: Vec<bool> = a.weight_trees.iter().zip(&a.weight_nodes).map(|leaf| seen.insert(leaf)).collect();
+    let kept = |values: &[i64]| values.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(v, _)| *v).collect();
+    let weights = a.weights.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(w, _)| *w).collect::<Vec<f32>>();
+    let (trees, nodes): (Vec<i64>, Vec<i64>) = (kept(&a.weight_trees), kept(&a.weight_nodes));
+    (a.weight_trees, a.weight_nodes, a.weight_outputs, a.weights) =
+        (trees, nodes, vec![output; weights.len()], weights);
+}
+
+#[test]
+fn leaves_with_the_same_weights_become_one() {
+    let entry = |output, weight| Entry { output, weight };
+    let all =
+        [entry(0, 1.5), entry(0, -0.0), entry(0, 1.5), entry(1, 1.5), entry(0, 0.0), entry(0, 1.5), entry(1, 2.0)];
+    // leaf 2 has no weight, leaf 5 two of them, as leaf 7 and not as leaf 6
+    let all = [&all[..5], &all[5..], &[entry(0, 1.5)], &[entry(0, 1.5), entry(1, 2.0)]].concat();
+    let owners = [0, 1, 3, 4, 4, 5, 5, 6, 7, 7];
+    let leaves = Leaves::new(9, &owners, all.to_vec());
+    let (merged, numbers) = leaves.merged();
+    assert_eq!(numbers, [0, 1, 2, 0, 3, 4, 0, 4, 2]);
+    assert_eq!(merged.count(), 5);
+    for (leaf, number) in numbers.iter().enumerate() {
+        let bits = |entries: &[Entry<f32>]| entries.iter().map(|e| (e.output, e.weight.to_bits())).collect::<Vec<_>>();
+        assert_eq!(bits(merged.of(*number as usize)), bits(leaves.of(leaf)));
     }
 }
 

@@ -90,10 +90,11 @@ impl Perfect {
         rest
     }
 
-    /// Registers and exits of up to [`TREES`] trees from `tree` on; exits of trees that are not there are 0.
-    pub fn part(&self, tree: usize) -> (&[Line], &[u32]) {
-        let end = self.rest.len().min(tree + TREES);
-        let exits = &self.exits[tree * 64 * self.words..][..TREES * 64 * self.words];
+    /// Registers and exits of up to `count` trees from `tree` on, whole groups of [`TREES`]; exits of trees that are not there
+    /// are 0.
+    pub fn part(&self, tree: usize, count: usize) -> (&[Line], &[u32]) {
+        let end = self.rest.len().min(tree + count);
+        let exits = &self.exits[tree * 64 * self.words..][..count.next_multiple_of(TREES) * 64 * self.words];
         (self.program.lines(tree * self.words, end * self.words), exits)
     }
 

@@ -6,6 +6,7 @@ use std::arch::x86_64::*;
 use crate::trees::fast::lanes::Answers;
 use crate::trees::fast::lanes::Found;
 use crate::trees::fast::lanes::ROWS;
+use crate::trees::fast::lanes::TREES;
 use crate::trees::fast::lanes::perfect::Perfect;
 use crate::trees::fast::lanes::perfect::WORDS;
 use crate::trees::fast::lanes::program::Kind;
@@ -59,17 +60,8 @@ pub(super) use compiled;
 
 /// Whether the processor has the instructions.
 pub fn available() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512vbmi")
-        && is_x86_feature_detected!("avx512vbmi2")
-        && is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
-        && is_x86_feature_detected!("lzcnt")
-        && is_x86_feature_detected!("popcnt")
+    macro_rules! all { ($($name:tt)*) => { true $(&& is_x86_feature_detected!($name))* } }
+    all!("avx512f" "avx512bw" "avx512dq" "avx512vl" "avx512vbmi" "avx512vbmi2" "avx2" "bmi1" "bmi2" "lzcnt" "popcnt")
 }
 
 compiled! {
@@ -224,27 +216,32 @@ compiled! {
         }
     }
 
-    /// Exits of 16 perfect trees for one row.
+    /// Exits of up to 16 times 16 perfect trees for one row; `answers` and `found` are `[group][_][tree]`.
     #[inline]
     fn single<const K: u8, const W: usize>(
         lines: &[Line],
         exits: &[u32],
         row: &[Line],
-        answers: &mut [[u64; ROWS]; WORDS],
-        found: &mut [u32; ROWS],
+        answers: &mut Answers,
+        found: &mut Found,
     ) {
         let of_nodes = const { node_lines(K) };
-        for (t, lines) in lines.chunks_exact(W * of_nodes).take(ROWS).enumerate() {
-            for w in 0..W {
-                answer::<K>(&nodes::<K>(&lines[w * of_nodes..]), row, &mut answers[w][t]);
+        let groups = lines.chunks(W * of_nodes * ROWS);
+        for (lines, answers) in groups.zip(&mut *answers) {
+            for (t, lines) in lines.chunks_exact(W * of_nodes).enumerate() {
+                for w in 0..W {
+                    answer::<K>(&nodes::<K>(&lines[w * of_nodes..]), row, &mut answers[w][t]);
+                }
             }
         }
-        let (low, high) = (descend::<W>(answers, 0), descend::<W>(answers, 8));
-        let at = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
         // tree `t` has its exits behind those of the trees before
         let tree = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
         let first = _mm512_mullo_epi32(_mm512_sub_epi32(tree, _mm512_set1_epi32(1)), _mm512_set1_epi32(64 * W as i32));
-        keep(gather(exits, _mm512_add_epi32(at, first)), found);
+        for ((exits, answers), found) in exits.chunks_exact(ROWS * 64 * W).zip(answers).zip(found) {
+            let (low, high) = (descend::<W>(answers, 0), descend::<W>(answers, 8));
+            let at = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
+            keep(gather(exits, _mm512_add_epi32(at, first)), found);
+        }
     }
 
     /// Leaves of small trees for 16 rows.
@@ -335,7 +332,7 @@ compiled! {
         answers: &mut Answers,
         found: &mut Found,
     ) {
-        let (lines, exits) = perfect.part(tree);
+        let (lines, exits) = perfect.part(tree, TREES);
         macro_rules! go {
             ($kind:ident) => {
                 match (perfect.words, both) {
@@ -351,15 +348,16 @@ compiled! {
         each_kind!(perfect.program.kind, go)
     }
 
-    /// Exits of up to 16 trees from `tree` on, for one row.
+    /// Exits of `count` trees from `tree` on, up to 256, for one row; `found` is `[group][tree]`.
     pub fn perfect_row(
         perfect: &Perfect,
         tree: usize,
+        count: usize,
         row: &[Line],
-        answers: &mut [[u64; ROWS]; WORDS],
-        found: &mut [u32; ROWS],
+        answers: &mut Answers,
+        found: &mut Found,
     ) {
-        let (lines, exits) = perfect.part(tree);
+        let (lines, exits) = perfect.part(tree, count);
         macro_rules! go {
             ($kind:ident) => {
                 match perfect.words {

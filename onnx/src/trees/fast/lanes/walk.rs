@@ -135,14 +135,15 @@ mod x86 {
                     }
                 }
                 for row in whole..live {
-                    for tree in (0..self.rest.len()).step_by(TREES) {
-                        let count = TREES.min(self.rest.len() - tree);
-                        let found = &mut found[0];
-                        simd::perfect_row(self, tree, &ranks[row * lines..], &mut answers[0], found);
+                    // many trees a step: what one step stores the next one reads, and leaves that are far away come together
+                    for from in (0..self.rest.len()).step_by(TREES * TREES) {
+                        let count = (TREES * TREES).min(self.rest.len() - from);
+                        simd::perfect_row(self, from, count, &ranks[row * lines..], answers, found);
+                        let groups = found.iter_mut().zip((from..from + count).step_by(TREES));
                         if self.deep {
-                            self.descend_row(rows, tree, count, first + row, found);
+                            groups.for_each(|(found, tree)| self.descend_row(rows, tree, TREES.min(from + count - tree), first + row, found));
                         }
-                        sink.add_all(first + row, found[..count].iter().copied());
+                        sink.add_all(first + row, found.as_flattened()[..count].iter().copied());
                     }
                 }
             }
