@@ -69,6 +69,6 @@ bench: ## Tidemill beside its peers on real Kafka and Postgres (docs/benchmarks.
 	@scripts/setup.sh demo test
 	@scripts/bench.sh $(BENCH)
 
-bench-models: ## every kind of model against onnxruntime, interleaved in one process (a release build; 20 minutes)
+bench-models: ## every kind of model against onnxruntime, interleaved in one process (a release build of 10 to 20 minutes, then three)
 	@scripts/setup.sh test
 	@scripts/bench-models.sh $(BENCH_MODELS)

@@ -51,9 +51,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("| model | path | {} | how |\n|---|---|{}---|", head.join(" | "), "---|".repeat(head.len()));
     for path in &arguments.models {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        match bench(path, &arguments, &environment) {
-            Ok(lines) => lines.iter().for_each(|line| println!("| {name} | {line} |")),
-            Err(why) => println!("| {name} | left out: {why} |"),
+        for level in &arguments.paths {
+            match bench(path, *level, &arguments, &environment) {
+                Ok(line) => println!("| {name} | {line} |"),
+                Err(why) => println!("| {name} | left out: {why} |"),
+            }
         }
     }
     Ok(())
@@ -119,50 +121,44 @@ fn load(path: &Path, level: Level) -> Result<Arc<Session>, Box<dyn Error>> {
     Ok(session)
 }
 
-/// Lines of the table, one a path: for each batch both times and the ratio, then what our side says about itself.
+/// A line of the table: for each batch both times and the ratio, then what our side says about itself. One session of ours
+/// lives at a time, as in the daemon: where several take turns, their memory lies otherwise and single rows take up to
+/// twice as long.
 fn bench(
     path: &Path,
+    level: Level,
     arguments: &Arguments,
     environment: &ort::environment::Environment,
-) -> Result<Vec<String>, Box<dyn Error>> {
-    let sessions = arguments.paths.iter().map(|level| load(path, *level)).collect::<Result<Vec<_>, _>>()?;
-    let mut workers = sessions.iter().map(Session::worker).collect::<Result<Vec<_>, _>>()?;
+) -> Result<String, Box<dyn Error>> {
+    let session = load(path, level)?;
+    let mut worker = session.worker()?;
     let builder = OrtSession::builder(environment)?.with_intra_threads(1).map_err(|e| e.to_string())?;
     let mut theirs = builder.with_inter_threads(1).map_err(|e| e.to_string())?.commit_from_file(path)?;
-    let rows = rows(path, &sessions[0].inputs)?;
-    let mut lines: Vec<String> = arguments.paths.iter().map(|level| format!("{} |", name(*level))).collect();
+    let rows = rows(path, &session.inputs)?;
+    let mut line = format!("{} |", name(level));
     for batch in &arguments.batches {
         let pieces: Vec<Vec<Tensor>> = (0..ROWS / batch).map(|i| piece(&rows, i * batch, *batch)).collect();
         let (ours, others) = (Ours::new(&pieces), foreign(&pieces)?);
-        let mut times = vec![vec![]; workers.len() + 1];
+        let (mut theirs_times, mut ours_times) = (vec![], vec![]);
         for chunk in 0..CHUNKS {
             let pieces = if arguments.same { 1 } else { pieces.len() };
-            let mut new = vec![measure(arguments.seconds, *batch, pieces, |i| {
+            let new = measure(arguments.seconds, *batch, pieces, |i| {
                 let inputs: Vec<SessionInputValue<'_>> = others[i].iter().map(|v| v.into()).collect();
                 black_box(theirs.run(&inputs[..])?);
                 Ok(())
-            })?];
-            for (level, worker) in arguments.paths.iter().zip(&mut workers) {
-                // products of two inputs choose their instructions when they run
-                cpu::limit(*level);
-                new.push(measure(arguments.seconds, *batch, pieces, |i| ours.run(worker, *batch, i))?);
-            }
+            })?;
+            let new = (new, measure(arguments.seconds, *batch, pieces, |i| ours.run(&mut worker, *batch, i))?);
             if chunk > 0 {
-                times.iter_mut().zip(new).for_each(|(all, new)| all.push(new));
+                theirs_times.push(new.0);
+                ours_times.push(new.1);
             }
         }
-        let mut times = times.into_iter().map(median);
-        let theirs = times.next().unwrap_or_default();
-        for (line, ours) in lines.iter_mut().zip(times) {
-            line.push_str(&format!(" {theirs:.0} / {ours:.0} = **{:.2}** |", theirs / ours));
-        }
+        let (theirs, ours) = (median(theirs_times), median(ours_times));
+        line.push_str(&format!(" {theirs:.0} / {ours:.0} = **{:.2}** |", theirs / ours));
     }
-    for (line, session) in lines.iter_mut().zip(&sessions) {
-        let pieces = session.piece().map_or(String::new(), |n| format!(", {n} at a time is faster"));
-        let notes: Vec<String> = session.engine().notes();
-        line.push_str(&format!(" {}{pieces}; {}", session.feeding(), notes.join("; ")));
-    }
-    Ok(lines)
+    let pieces = session.piece().map_or(String::new(), |n| format!(", {n} at a time is faster"));
+    line.push_str(&format!(" {}{pieces}; {}", session.feeding(), session.engine().notes().join("; ")));
+    Ok(line)
 }
 
 /// Our inputs for every piece; cloning a value copies no elements.
