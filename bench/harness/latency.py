@@ -17,6 +17,9 @@ READER = 10  # seconds with a reader, which costs the server something, behind t
 SLACK = 2  # seconds at the producer's end that count for nothing
 BURST = 0.002
 READ_EVERY = 0.005
+# Pages behind the table's end that rows may still go to: a server makes up to 64 at once for a session that writes much,
+# and contenders write by two.
+STOCK = 2 * 64
 # librdkafka sends a request for each partition: a shorter linger makes the broker take a core for them alone.
 SETTINGS = {"linger.ms": 10, "compression.type": "lz4", "queue.buffering.max.messages": 1_000_000, "log_level": 2}
 
@@ -50,11 +53,11 @@ class Reader(threading.Thread):
         self.ended, self.seen = threading.Event(), {}
 
     def run(self):
-        # The table's end at the latest polls: pages before the first were filled 150 ms ago.
+        # The table's end at the latest polls: pages before the first were made 150 ms ago, and are filled but for the stock.
         ends = [rounds.pages(self.con)] * 30
         while not self.ended.wait(READ_EVERY):
             ends = ends[1:] + [rounds.pages(self.con)]
-            first = max(ends[0] - 1, 0)
+            first = max(ends[0] - STOCK, 0)
             found = self.con.execute(
                 f"SELECT partition, max(kafka_offset) FROM scored WHERE ctid >= '({first},0)' GROUP BY 1"
             ).fetchall()
