@@ -21,7 +21,6 @@ use crate::oracle::Finding;
 use crate::round::Plan;
 use crate::sampler::Seen;
 use crate::schedule::Schedule;
-use crate::scrape::PACE;
 
 /// What must have happened for a round to prove something (V15).
 #[derive(Clone, Copy, Debug)]
@@ -152,7 +151,7 @@ fn unbalanced(life: &Life) -> Option<String> {
     (!fits).then(|| format!("{} took {taken}, and tells {stored} + {dead} + {skipped} + {back}", life.name))
 }
 
-/// An outage of all connections that lasts must be named by somebody's readiness, if anybody had partitions half of the time.
+/// An outage of all connections that lasts must be named by somebody's readiness.
 fn silent(entries: &[Entry], lives: &[Life]) -> Vec<String> {
     let long = entries.iter().filter(|e| {
         let took = e.until.map(|u| u - e.from).unwrap_or_default();
@@ -163,9 +162,7 @@ fn silent(entries: &[Entry], lives: &[Life]) -> Vec<String> {
         let within = |at: &Duration| *at >= e.from && *at <= until;
         let reasons = lives.iter().flat_map(|l| l.last.reasons.iter().map(move |(at, reason)| (&l.name, at, reason)));
         let said: Vec<_> = reasons.filter(|(_, at, _)| within(at)).collect();
-        let held = lives.iter().map(|l| l.last.held.iter().filter(|at| within(at)).count()).max().unwrap_or(0);
-        let needed = PACE * held as u32 > (until - e.from) / 2;
-        if !needed || said.iter().any(|(_, _, reason)| reason.starts_with("postgres")) {
+        if said.iter().any(|(_, _, reason)| reason.starts_with("postgres")) {
             return None;
         }
         let heard: Vec<String> = said.iter().map(|(name, at, reason)| format!("{name} {at:.1?} {reason}")).collect();

@@ -16,8 +16,7 @@ use crate::journal::Journal;
 use crate::secrets::told;
 use crate::support::daemon;
 
-/// Time between two looks.
-pub const PACE: Duration = Duration::from_millis(250);
+const PACE: Duration = Duration::from_millis(250);
 
 /// Running totals at the last look.
 #[derive(Clone, Debug, Default)]
@@ -34,8 +33,6 @@ pub struct Scrape {
     pub found_stored: u64,
     /// Reasons of not being ready, with the time of each look.
     pub reasons: Vec<(Duration, String)>,
-    /// Looks that found it with partitions, so with a need of the database.
-    pub held: Vec<Duration>,
 }
 
 pub struct Scraper {
@@ -96,7 +93,6 @@ fn look(name: &str, ops: SocketAddr, journal: &Journal, latest: &Mutex<Scrape>) 
         ambiguous: count("tidemill_writer_repeated_retries_total", &["fault=\"ambiguous\""]),
         found_stored: misses("stored"),
         reasons: std::mem::take(&mut scrape.reasons),
-        held: std::mem::take(&mut scrape.held),
     };
     let unaccounted = sum("tidemill_intake_unaccounted_records", &[]);
     if unaccounted != 0.0 {
@@ -106,9 +102,6 @@ fn look(name: &str, ops: SocketAddr, journal: &Journal, latest: &Mutex<Scrape>) 
         journal.note(&format!("{name}: {} partitions parked", fresh.parked));
     }
     *scrape = fresh;
-    if count("tidemill_intake_partitions_lanes", &[]) > 0 {
-        scrape.held.push(at);
-    }
     let Some((503, body)) = ready else { return };
     let Ok(body) = serde_json::from_str::<Value>(&body) else { return };
     for reason in body["reasons"].as_array().into_iter().flatten() {
