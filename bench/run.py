@@ -35,7 +35,8 @@ def arguments():
         action="append",
         default=[],
         metavar="KEY=V,V",
-        help="Tidemill alone with partitions, stored (rows), or any key of its configuration varied",
+        help="Tidemill alone with partitions, stored (rows), delay (ms that the server answers late), snapshot (0,1), or any key "
+        "of its configuration varied",
     )
     p.add_argument("--vary-records", type=int, default=1_000_000, help="backlog of such a run")
     p.add_argument("--vary-rounds", type=int, default=3, help="rounds of such runs")

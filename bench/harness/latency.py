@@ -1,6 +1,5 @@
 """How long a record takes at a fixed rate: from the broker's append to the row's commit record, and to a reader's eyes."""
 
-import contextlib
 import multiprocessing
 import os
 import threading
@@ -122,19 +121,6 @@ def seen(reader, times, begin, end):
     return delays
 
 
-@contextlib.contextmanager
-def snapshot(server, database, held):
-    """A transaction that keeps its snapshot, as a long report or a dump does: vacuum may not remove what it could see."""
-    if not held:
-        yield
-        return
-    with server.connect(database) as con:
-        con.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        con.execute("SELECT count(*) FROM scored")
-        yield
-        con.execute("COMMIT")
-
-
 def run(bench, name, rate, seconds, partitions, held=False):
     contender, topic = contenders.ALL[name], f"latency-{bench.runs}"
     bench.kafka.create(topic, partitions, message_timestamp_type="LogAppendTime")
@@ -149,7 +135,7 @@ def run(bench, name, rate, seconds, partitions, held=False):
             while rounds.pages(running.con) == 0 and source.is_alive():
                 running.alive(contender)
                 time.sleep(0.05)
-            with snapshot(bench.postgres, database, held):
+            with rounds.snapshot(bench.postgres, database, held):
                 time.sleep(WARM_UP)
                 begin = time.time()
                 time.sleep(seconds)

@@ -79,8 +79,8 @@ class Postgres:
             con.execute(TABLE.read_text())
         self.runs = 0
 
-    def url(self, database):
-        return f"postgres://postgres@127.0.0.1:{self.port}/{database}"
+    def url(self, database, port=None):
+        return f"postgres://postgres@127.0.0.1:{port or self.port}/{database}"
 
     def connect(self, database):
         # Workers would be counted as the server's.

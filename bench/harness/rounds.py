@@ -5,7 +5,7 @@ import dataclasses
 import os
 import time
 
-from . import check, contenders, cpu, process
+from . import check, contenders, cpu, process, slow
 
 WARM = 100_000
 STALL = 0.5  # seconds without growth after which rows are counted
@@ -117,15 +117,29 @@ class Live:
 
 
 @contextlib.contextmanager
-def live(bench, contender, topic, template="fresh"):
-    """Starts a contender with a group and a database of its own. Stopped by `halt`, or at the end."""
+def snapshot(server, database, held):
+    """A transaction that keeps its snapshot, as a long report or a dump does: vacuum may not remove what it could see."""
+    if not held:
+        yield
+        return
+    with server.connect(database) as con:
+        con.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        con.execute("SELECT count(*) FROM scored")
+        yield
+        con.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def live(bench, contender, topic, template="fresh", delay=0):
+    """Starts a contender with a group and a database of its own, whose answers come `delay` ms late. Stopped by `halt`, or
+    at the end."""
     bench.runs += 1
     group = f"bench-{bench.runs}"
     database = bench.postgres.new_database(template)
-    place = contenders.Place(bench.kafka.bootstrap, topic, group, bench.postgres.url(database))
-    contender.prepare(bench.tools, place)
     log = bench.folder / f"{group}.log"
-    with bench.postgres.connect(database) as con:
+    with bench.postgres.connect(database) as con, slow.port(bench.postgres, delay) as port:
+        place = contenders.Place(bench.kafka.bootstrap, topic, group, bench.postgres.url(database, port))
+        contender.prepare(bench.tools, place)
         began = time.time()
         child = process.start(contender.command(bench.tools, place), log, env=contenders.environment(contender))
         sampler = watch(bench, child, con)
@@ -146,11 +160,12 @@ def halt(running):
     process.stop(running.child, patience=10)
 
 
-def run(bench, contender, topic, records, template="fresh"):
-    """Returns the figures of one run."""
+def run(bench, contender, topic, records, template="fresh", delay=0, held=False):
+    """Returns the figures of one run, with a snapshot `held` meanwhile or not."""
     wanted = min(records, contender.rows_max or records)
-    with live(bench, contender, topic, template) as running:
-        wait_for_rows(contender, running, wanted, wanted == records)
+    with live(bench, contender, topic, template, delay) as running:
+        with snapshot(bench.postgres, running.con.info.dbname, held):
+            wait_for_rows(contender, running, wanted, wanted == records)
         halt(running)
         con = running.con
         rows, distinct = check.counts(con)

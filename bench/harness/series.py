@@ -1,4 +1,5 @@
-"""Tidemill alone with one thing varied: partitions, rows already stored, or any key of its configuration."""
+"""Tidemill alone with one thing varied: partitions, rows already stored, how late the server answers, a snapshot held, or
+any key of its configuration."""
 
 import copy
 
@@ -7,7 +8,12 @@ from . import contenders, events, figures as f, rounds
 # Cost a record may grow by this between the first value that counts and the last.
 GROWTH = 1.10
 COUNTS_FROM = {"partitions": 12, "stored": 0}
-TITLES = {"partitions": "Partitions", "stored": "Rows already stored"}
+TITLES = {
+    "partitions": "Partitions",
+    "stored": "Rows already stored",
+    "delay": "Milliseconds that the server's answers come late",
+    "snapshot": "A snapshot held meanwhile (1) or not (0)",
+}
 FILL = (
     "INSERT INTO scored SELECT 0, -1, i, 'DE' || i % 160000, 'pay-' || lpad(i::text, 12, '0'), now(), i % 1000, "
     "'m' || i % 50000, 0.5 FROM generate_series(1, {rows}) i"
@@ -45,7 +51,8 @@ def run(bench, key, values, records, count, say):
     runs = {v: [] for v in values}
     for _ in range(count):
         for v in values:
-            done = rounds.run(bench, variant(key, v), topics[v], records, template=templates[v])
+            more = {"delay": int(v)} if key == "delay" else {"held": v == "1"} if key == "snapshot" else {}
+            done = rounds.run(bench, variant(key, v), topics[v], records, template=templates[v], **more)
             runs[v].append(done)
             say(f"  {key} {v}: {f.rate(done) or 0:,}/s, CPU {f.own_cpu(done) or 0:.2f} µs, {done['peak_rss_mb']:.0f} MB")
     for name in set(templates.values()) - {"fresh"}:
