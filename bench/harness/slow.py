@@ -55,6 +55,7 @@ def port(server, milliseconds):
     )
     child.start()
     try:
+        process.until_open(listen)
         yield listen
     finally:
         child.kill()

@@ -9,6 +9,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::fault::Fault;
+use crate::servers::Marks;
 
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -27,6 +28,8 @@ pub struct Journal {
     /// Counts databases that went back in time, from the moment before.
     rewinds: AtomicU64,
     lost: AtomicU64,
+    /// The highest mark of each partition in a database that is gone.
+    gone: Mutex<Marks>,
     /// What must not be, from whoever saw it.
     wrong: Mutex<Vec<String>>,
     lines: bool,
@@ -40,6 +43,7 @@ impl Journal {
             entries: Mutex::default(),
             rewinds: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            gone: Mutex::default(),
             wrong: Mutex::default(),
             lines,
         }
@@ -92,10 +96,20 @@ impl Journal {
         self.rewinds.load(SeqCst)
     }
 
-    /// The database is about to be one without so many of the offsets that were durable.
-    pub fn rewind(&self, lost: u64) {
+    /// The database, which had these marks, is about to be one without so many of the offsets that were durable.
+    pub fn rewind(&self, marks: &Marks, lost: u64) {
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        for (partition, next) in marks {
+            let highest = gone.entry(*partition).or_default();
+            *highest = (*next).max(*highest);
+        }
         self.lost.fetch_add(lost, SeqCst);
         self.rewinds.fetch_add(1, SeqCst);
+    }
+
+    /// The highest mark of each partition in databases that are gone.
+    pub fn gone(&self) -> Marks {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Records that all rewinds together took back, about.

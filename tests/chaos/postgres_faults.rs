@@ -90,7 +90,8 @@ impl Databases {
 
     fn fail_over(&self, detail: &mut Detail) -> Result<String, String> {
         let lag = detail.between(0.2, 2.0);
-        let lost = self.bench.servers.fail_over(DATABASE, lag, |lost| self.journal.rewind(lost as u64))?;
+        let lost =
+            self.bench.servers.fail_over(DATABASE, lag, |marks, lost| self.journal.rewind(marks, lost as u64))?;
         Ok(format!("{lost} offsets lost"))
     }
 

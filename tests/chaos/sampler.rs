@@ -2,7 +2,6 @@
 //! times how long the partitions of a killed process stay without an owner.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -21,6 +20,7 @@ use crate::bench::Bench;
 use crate::bench::TOPIC;
 use crate::db::Db;
 use crate::journal::Journal;
+use crate::servers::Marks;
 use crate::support::kafka::client;
 
 const PACE: Duration = Duration::from_millis(50);
@@ -105,8 +105,9 @@ impl Sampler {
 #[derive(Default)]
 struct Memory {
     rewinds: u64,
-    /// Partitions whose Kafka commits may be ahead, since the database went back, until a mark has passed them.
-    excused: BTreeSet<i32>,
+    /// Partitions whose Kafka commits may be ahead, since the database went back, until the mark has passed the one that was
+    /// lost: till then a process that has not noticed may tell Kafka what was durable.
+    excused: Marks,
     /// Every owner that a partition has had, in order.
     owners: BTreeMap<i32, Vec<String>>,
 }
@@ -164,7 +165,7 @@ fn compare(
 ) {
     let went_back = std::mem::replace(&mut memory.rewinds, rewinds) != rewinds;
     if went_back {
-        memory.excused.extend(marks.keys());
+        memory.excused.extend(journal.gone());
     }
     state.seen.samples += u64::from(!committed.is_empty());
     for (partition, mark) in &marks {
@@ -179,9 +180,11 @@ fn compare(
         }
         if let Some(offset) = committed.get(partition) {
             state.seen.compared += 1;
-            if *offset <= mark.next {
+            let ahead = *offset > mark.next;
+            if !ahead && memory.excused.get(partition).is_some_and(|gone| mark.next >= *gone) {
                 memory.excused.remove(partition);
-            } else if !memory.excused.contains(partition) {
+            }
+            if ahead && !memory.excused.contains_key(partition) {
                 journal.wrong(format!("V6: partition {partition}: kafka has {offset}, the mark is {}", mark.next));
             }
         }

@@ -1,5 +1,6 @@
 //! The database as its clients know it: one address, behind which a standby can take the primary's place.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::Shutdown;
 use std::net::SocketAddr;
@@ -20,7 +21,10 @@ use crate::support::postgres::Setup;
 use crate::support::standby::Standby;
 
 const TICK: Duration = Duration::from_millis(2);
-const MARKS: &str = "SELECT coalesce(sum(next_offset), 0), count(*) FROM tidemill.progress";
+const MARKS: &str = "SELECT partition, next_offset FROM tidemill.progress";
+
+/// `next_offset` of each partition.
+pub type Marks = BTreeMap<i32, i64>;
 
 /// What every server is started with.
 pub fn setup() -> Setup {
@@ -57,29 +61,24 @@ impl Servers {
     }
 
     /// The standby takes over without what the primary committed in the last `lag`. With `gone`, called when the old primary is
-    /// gone for ever and before anybody can see the new one, and the number of records whose marks were lost.
+    /// gone for ever and before anybody can see the new one, with its marks, and the number of records whose marks were lost.
     ///
     /// # Errors
     /// When there is no standby, or it would lose a partition's first claim, which only a person could mend.
-    pub fn fail_over(&self, database: &str, lag: Duration, gone: impl Fn(i64)) -> Result<i64, String> {
+    pub fn fail_over(&self, database: &str, lag: Duration, gone: impl Fn(&Marks, i64)) -> Result<i64, String> {
         let old = self.primary();
         let standby = lock(&self.standby).take().ok_or("there is no standby")?;
-        let marks = |server: &Postgres| -> Result<(i64, i64), String> {
-            let text = server.try_psql(database, MARKS)?;
-            let (sum, count) = text.split_once('|').ok_or("no marks")?;
-            Ok((sum.parse().map_err(|_| "no number")?, count.parse().map_err(|_| "no number")?))
-        };
         standby.pause();
         thread::sleep(lag);
-        let (before, after) = (marks(&old)?, marks(&standby.postgres)?);
-        if before.1 != after.1 {
+        let (before, after) = (marks(&old, database)?, marks(&standby.postgres, database)?);
+        if before.len() != after.len() {
             standby.resume(&old);
             *lock(&self.standby) = Some(standby);
             return Err("the standby lacks a new partition".to_owned());
         }
         old.stop_immediate();
-        let lost = before.0 - after.0;
-        gone(lost);
+        let lost = before.values().sum::<i64>() - after.values().sum::<i64>();
+        gone(&before, lost);
         standby.promote();
         let Standby { postgres, .. } = standby;
         let postgres = Arc::new(postgres);
@@ -88,6 +87,15 @@ impl Servers {
         self.follow();
         Ok(lost)
     }
+}
+
+fn marks(server: &Postgres, database: &str) -> Result<Marks, String> {
+    let text = server.try_psql(database, MARKS)?;
+    let mark = |line: &str| {
+        let (partition, next) = line.split_once('|')?;
+        Some((partition.parse().ok()?, next.parse().ok()?))
+    };
+    text.lines().map(|l| mark(l).ok_or_else(|| format!("no mark: {l}"))).collect()
 }
 
 fn address_of(postgres: &Postgres) -> SocketAddr {
