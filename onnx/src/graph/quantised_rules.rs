@@ -58,6 +58,9 @@ fn unary(node: &Node, parts: &[Part], y: &Part) -> Option<Made> {
     }
     let inputs = vec![x.number(), x.scale(), x.zero(), y.scale(), y.zero()];
     let made = Made::of(node, MICROSOFT, &format!("QLinear{}", node.op_type), inputs, &[], true);
+    if node.op_type == "AveragePool" && y.kind == ElementType::I8 {
+        return Some(made.with("moved", 1));
+    }
     if node.op_type != "Softmax" {
         return Some(made);
     }

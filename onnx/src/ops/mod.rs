@@ -72,6 +72,7 @@ pub const FAMILIES: &[&[Operator]] = &[
     nets::conv_transpose::OPERATORS,
     nets::embed::OPERATORS,
     nets::fourier::OPERATORS,
+    nets::fold::OPERATORS,
     nets::grid::OPERATORS,
     nets::losses::OPERATORS,
     nets::lrn::OPERATORS,

@@ -6,6 +6,7 @@ pub mod conv;
 pub mod conv_integer;
 pub mod conv_transpose;
 pub mod embed;
+pub mod fold;
 pub mod fourier;
 pub mod grid;
 pub mod losses;

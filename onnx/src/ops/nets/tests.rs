@@ -234,6 +234,11 @@ fn absurd_nodes_are_errors() {
         ),
         ("com.microsoft:Attention", vec![("num_heads", Attribute::Int(0))], vec![floats(&[1, 2, 4]), floats(&[4, 12])]),
         ("GridSample", vec![], vec![x.clone(), floats(&[1, 2, 2, 3])]),
+        ("Col2Im", vec![], vec![floats(&[1, 4, 3]), sides(&[3, 3]), sides(&[2, 2])]),
+        ("Col2Im", vec![], vec![floats(&[1, 3, 4]), sides(&[3, 3]), sides(&[2, 2])]),
+        ("Col2Im", vec![], vec![floats(&[1, 4, 4]), sides(&[i64::MAX, 3]), sides(&[2, 2])]),
+        ("Col2Im", vec![], vec![floats(&[1, 0, 4]), sides(&[3, 3]), sides(&[i64::MAX, i64::MAX])]),
+        ("Col2Im", vec![("pads", ints(&[1, 1]))], vec![floats(&[1, 4, 4]), sides(&[3, 3]), sides(&[2, 2])]),
         ("HannWindow", vec![], vec![Tensor::scalar(huge).into()]),
         ("DFT", vec![], vec![floats(&[1, 4, 1]), Tensor::scalar(huge).into()]),
         ("STFT", vec![], vec![floats(&[1, 4, 1]), Tensor::scalar(0i64).into(), floats(&[2])]),
@@ -247,4 +252,61 @@ fn absurd_nodes_are_errors() {
     for (operator, settings, inputs) in table {
         assert!(run(operator, 20, &settings, &inputs).is_err(), "{operator} {settings:?}");
     }
+}
+
+fn sides(values: &[i64]) -> Value {
+    Tensor::vector(values.to_vec()).into()
+}
+
+#[test]
+fn windows_are_added_where_they_overlap() {
+    for (image, block, stride, dilation, pad) in
+        [([5, 4], [2, 3], 1, 1, 0), ([6, 5], [3, 2], 2, 1, 1), ([7, 6], [2, 2], 2, 3, 2), ([3, 3], [1, 1], 1, 1, 0)]
+    {
+        let side = |i: usize| (image[i] + 2 * pad - (block[i] - 1) * dilation - 1) / stride + 1;
+        let (high, wide, taps) = (side(0), side(1), block[0] * block[1]);
+        let columns = floats(&[2, 3 * taps, high * wide]);
+        let values = columns.tensor().unwrap().slice::<f32>().unwrap();
+        let mut want = vec![0f32; 2 * 3 * image[0] * image[1]];
+        for (at, value) in values.iter().enumerate() {
+            let (row, window) = (at / (high * wide), at % (high * wide));
+            let (channel, tap) = (row / taps, row % taps);
+            let y = window / wide * stride + tap / block[1] * dilation;
+            let x = window % wide * stride + tap % block[1] * dilation;
+            if (pad..image[0] + pad).contains(&y) && (pad..image[1] + pad).contains(&x) {
+                want[(channel * image[0] + y - pad) * image[1] + x - pad] += value;
+            }
+        }
+        let shape = |s: [usize; 2]| sides(&[s[0] as i64, s[1] as i64]);
+        let settings = [
+            ("strides", ints(&[stride as i64; 2])),
+            ("dilations", ints(&[dilation as i64; 2])),
+            ("pads", ints(&[pad as i64; 4])),
+        ];
+        let made = run("Col2Im", 18, &settings, &[columns, shape(image), shape(block)]).unwrap();
+        assert_eq!(made[0].shape(), [2, 3, image[0], image[1]]);
+        // Sums of small whole numbers: exact in any order.
+        assert_eq!(made[0].slice::<f32>().unwrap(), want, "{image:?} {block:?}");
+    }
+}
+
+#[test]
+fn means_of_int8_that_was_made_uint8_are_rounded_as_such() {
+    let bytes: Vec<i8> = (0..4096u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8 as i8).collect();
+    let scale: Value = Tensor::scalar(0.037_157_48f32).into();
+    let pool = |x: Value, zero: Value, moved: i64| {
+        let settings = [("kernel_shape", ints(&[2, 2])), ("strides", ints(&[2, 2])), ("moved", Attribute::Int(moved))];
+        let inputs = [x, scale.clone(), zero.clone(), scale.clone(), zero];
+        run("com.microsoft:QLinearAveragePool", 1, &settings, &inputs).unwrap().remove(0)
+    };
+    let signed = |moved| {
+        let x = Tensor::new(&[1, 1, 64, 64], bytes.clone()).unwrap();
+        let y = pool(x.into(), Tensor::scalar(-76i8).into(), moved);
+        y.slice::<i8>().unwrap().iter().map(|v| i32::from(*v) + 128).collect::<Vec<_>>()
+    };
+    let x = bytes.iter().map(|v| (i32::from(*v) + 128) as u8).collect::<Vec<u8>>();
+    let y = pool(Tensor::new(&[1, 1, 64, 64], x).unwrap().into(), Tensor::scalar(52u8).into(), 0);
+    let unsigned: Vec<i32> = y.slice::<u8>().unwrap().iter().map(|v| i32::from(*v)).collect();
+    assert_eq!(signed(1), unsigned);
+    assert_ne!(signed(0), unsigned, "this scale shows the difference");
 }
