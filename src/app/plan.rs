@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::domain::units::ByteSize;
 
 /// Code, stacks, the libraries' threads and what the allocator keeps back: read off a process under load.
-const PROCESS: u64 = 64 << 20;
+const PROCESS: u64 = 72 << 20;
 
 /// Threads and memory.
 pub struct Plan {

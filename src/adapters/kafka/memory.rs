@@ -23,7 +23,7 @@ const SHARE_MIN: u64 = 192 << 10;
 /// cost more than the records (256 partitions: twice the processor time).
 const SHARE_AMPLE: u64 = 1 << 20;
 /// Memory without a setting: ample shares between these.
-const MEMORY: RangeInclusive<u64> = (48 << 20)..=(256 << 20);
+const MEMORY: RangeInclusive<u64> = (64 << 20)..=(256 << 20);
 /// Largest values that librdkafka takes.
 const QUEUE_KIB_MAX: u64 = 2_097_151;
 const QUEUE_RECORDS_MAX: u64 = 10_000_000;
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn t5_without_a_setting_many_partitions_get_more() {
         let memory = |partitions| MemoryPlan::new(None, partitions).map(|plan| plan.memory >> 20);
-        assert_eq!([1, 12, 64, 100, 256, 1365].map(|n| memory(n).unwrap()), [48, 48, 64, 100, 256, 256]);
+        assert_eq!([1, 12, 64, 100, 256, 1365].map(|n| memory(n).unwrap()), [64, 64, 64, 100, 256, 256]);
         assert_eq!(memory(1366).unwrap_err().needed, ByteSize(1366 * SHARE_MIN));
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::units::{ByteSize, Millis};
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// Memory for records that the Kafka client has fetched ahead; divided among the partitions of all topics (rule T5).
-    /// Unset: 1MiB for each of them, at least 48MiB and at most 256MiB.
+    /// Unset: 1MiB for each of them, at least 64MiB and at most 256MiB.
     pub memory: Option<ByteSize>,
     /// Most records between taking and storing. A crash re-reads at most these.
     pub in_flight_records: u32,
