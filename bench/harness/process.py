@@ -1,6 +1,5 @@
 """Child processes that never outlive the benchmark."""
 
-import contextlib
 import ctypes
 import os
 import signal
@@ -61,13 +60,3 @@ def until(what, child, log, patience, ready):
         if time.monotonic() > deadline:
             raise SystemExit(f"bench: {what} was not ready after {patience} s:\n{tail(log)}")
         time.sleep(0.05)
-
-
-def until_open(port, patience=10):
-    """Waits until somebody listens."""
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise SystemExit(f"bench: nobody listens on port {port} after {patience} s")

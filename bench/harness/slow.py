@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import multiprocessing
+import socket
 import time
-
-from . import process
 
 CHUNK = 1 << 18
 
@@ -31,13 +30,13 @@ async def pump(reader, writer, delay):
         await sending
 
 
-def serve(listen, port, delay):
+def serve(listener, port, delay):
     async def connection(reader, writer):
         theirs, ours = await asyncio.open_connection("127.0.0.1", port)
         await asyncio.gather(pump(reader, ours, 0.0), pump(theirs, writer, delay), return_exceptions=True)
 
     async def forever():
-        server = await asyncio.start_server(connection, "127.0.0.1", listen)
+        server = await asyncio.start_server(connection, sock=listener)
         await server.serve_forever()
 
     asyncio.run(forever())
@@ -49,13 +48,13 @@ def port(server, milliseconds):
     if not milliseconds:
         yield server.port
         return
-    listen = process.free_port()
-    child = multiprocessing.get_context("spawn").Process(
-        target=serve, args=(listen, server.port, milliseconds / 1000), daemon=True
-    )
-    child.start()
-    try:
-        process.until_open(listen)
-        yield listen
-    finally:
-        child.kill()
+    # It listens before the process is there, so that nobody has to wait for it.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        child = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(listener, server.port, milliseconds / 1000), daemon=True
+        )
+        child.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            child.kill()
