@@ -25,6 +25,7 @@ macro_rules! tests_with {
             taking {
                 j2_a_fetch_outside_the_log_is_told_not_reset 1
                 t3_a_queue_that_gets_something_wakes_and_is_ready 2
+                t4_headers_come_with_every_kind_of_record 1
                 t4_records_are_copied_as_they_are 1
                 t6_an_end_from_before_a_rebalance_is_not_believed 2
                 t6_the_end_of_a_partition_is_known_and_forgotten_by_a_restart 1

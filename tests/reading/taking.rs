@@ -74,6 +74,34 @@ pub fn t4_records_are_copied_as_they_are(rig: &Rig) {
     reader.close_soon();
 }
 
+/// The adapter reads off a record whether it has headers; whatever lies behind the value must not deceive it.
+pub fn t4_headers_come_with_every_kind_of_record(rig: &Rig) {
+    let values = [None, Some(""), Some("v"), Some("ends with nothing \0\0"), Some(&*"long".repeat(5_000))];
+    let mut sent = vec![];
+    for count in [0, 1, 2, 64, 0, 300] {
+        for value in values {
+            let key = format!("{count}");
+            let mut headers = OwnedHeaders::new();
+            for k in 0..count {
+                headers = headers.insert(Header { key: "h", value: (k % 3 > 0).then_some("\0") });
+            }
+            let mut record = BaseRecord::to(&rig.topic).partition(0).key(key.as_str());
+            record.payload = value;
+            rig.send(if count > 0 { record.headers(headers) } else { record });
+            sent.push((count, value));
+        }
+    }
+    rig.settle();
+    let mut reader = rig.reading(1);
+    let batch = reader.read(lane(0), 0, sent.len());
+    for (at, (count, value)) in sent.into_iter().enumerate() {
+        assert_eq!(batch.payload(at), value.map(str::as_bytes), "record {at}");
+        let values: Vec<_> = batch.headers(at).map(|(_, value)| value.is_some()).collect();
+        assert_eq!(values, (0..count).map(|k| k % 3 > 0).collect::<Vec<_>>(), "record {at}");
+    }
+    reader.close_soon();
+}
+
 pub fn take_respects_its_room(rig: &Rig) {
     rig.fill(0, 100);
     let mut reader = rig.reading(1);
