@@ -23,6 +23,7 @@ use crate::app::connect::Cluster;
 use crate::app::connect::KAFKA_TIMEOUT;
 use crate::app::connect::Trouble;
 use crate::app::horizon::Horizon;
+use crate::app::pages;
 use crate::app::plan;
 use crate::app::plan::Plan;
 use crate::app::prepare::Prepared;
@@ -117,6 +118,7 @@ pub async fn launch(config: &Config, prepared: &Prepared, surface: &Surface) -> 
     let plan = Plan::new(config, prepared.bundle.as_ref(), cluster.partitions())
         .map_err(|e| stop("intake.memory", e.to_string()))?;
     tracing::info!(%plan, "plan");
+    pages::use_small_ones();
     let database = connect::database(config)?;
     let ask = || connect::table(&database, config, prepared, &cluster);
     let (table, registered) = connect::until_answered(config, &mut dice, told, ask).await?;

@@ -11,6 +11,7 @@ mod migrate;
 mod model;
 mod offsets;
 mod oneshot;
+mod pages;
 mod plan;
 mod prepare;
 mod run;

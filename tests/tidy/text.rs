@@ -19,6 +19,7 @@ pub const UNSAFE: &[(&str, &str)] = &[
         "adapters::kafka::fetched",
         "many records a call of librdkafka, which rdkafka does not wrap: a fifth of a record's cost",
     ),
+    ("app::pages", "one call of prctl, for which every crate would be a new dependency"),
     ("failpoints::ending", "SIGKILL to the own process; not in a default or release build"),
     (
         "adapters::formats::json::marked",
