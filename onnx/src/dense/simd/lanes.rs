@@ -16,6 +16,8 @@ pub trait Lanes: Copy {
     unsafe fn mul(self, by: Self) -> Self;
     /// The larger of 0 and `self`; NaN and -0 stay.
     unsafe fn relu(self) -> Self;
+    /// Asks for these floats to come near; any address will do.
+    unsafe fn fetch_ahead(from: *const f32);
 }
 
 /// Four floats as plain Rust; compilers make one register of them.
@@ -63,6 +65,9 @@ impl Lanes for Four {
     unsafe fn relu(self) -> Self {
         Four(self.0.map(|x| if x < 0.0 { 0.0 } else { x }))
     }
+
+    #[inline(always)]
+    unsafe fn fetch_ahead(_: *const f32) {}
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -111,6 +116,14 @@ macro_rules! x86 {
             unsafe fn relu(self) -> Self {
                 // SAFETY: see the implementation; `max` returns its second operand for NaN and for equal ones
                 $name(unsafe { std::arch::x86_64::$max(std::arch::x86_64::$zero(), self.0) })
+            }
+
+            #[inline(always)]
+            unsafe fn fetch_ahead(from: *const f32) {
+                use std::arch::x86_64::_MM_HINT_T1;
+                use std::arch::x86_64::_mm_prefetch;
+                // SAFETY: a hint that touches nothing
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
             }
         }
     };

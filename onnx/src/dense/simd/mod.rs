@@ -212,6 +212,8 @@ unsafe fn panels<V: Lanes, const MOST: usize>(job: &mut Job<'_>) {
         b: job.b.as_ptr(),
         ldb: job.ldb,
         panel: job.panel,
+        ahead: job.b.as_ptr(),
+        ahead_step: 0,
         c,
         ldc: job.cols,
         add,
@@ -234,7 +236,7 @@ unsafe fn panels<V: Lanes, const MOST: usize>(job: &mut Job<'_>) {
                 1 if wide => tile::<V, 1, 4, 2>(&at, columns),
                 2 if wide => tile::<V, 2, 2, 2>(&at, columns),
                 3 if wide => tile::<V, 3, 2, 2>(&at, columns),
-                _ => rows::<V, 2, MOST>(&at, job.rows, columns),
+                _ => rows::<V, 2, MOST>(&at, job.rows, columns, done + 1 < full),
             }
             let step = if wide { together } else { 1 };
             done += step;
@@ -249,25 +251,28 @@ unsafe fn panels<V: Lanes, const MOST: usize>(job: &mut Job<'_>) {
             at.b = job.tail.as_ptr();
             at.ldb = job.tail_columns;
             if job.tail_columns == columns {
-                rows::<V, 2, MOST>(&at, job.rows, rest);
+                rows::<V, 2, MOST>(&at, job.rows, rest, false);
             } else {
-                rows::<V, 1, MOST>(&at, job.rows, rest);
+                rows::<V, 1, MOST>(&at, job.rows, rest, false);
             }
         }
     }
 }
 
-/// All rows of one panel, in tiles of about the same height.
+/// All rows of one panel, in tiles of about the same height. The first ones ask for the next panel, if there is `more`: large
+/// weights come from the third-level cache or from memory, once for [`super::ROWS`] rows.
 ///
 /// # Safety
 /// As [`tile`], for `count` rows.
 #[inline(always)]
-unsafe fn rows<V: Lanes, const H: usize, const MOST: usize>(at: &Place, count: usize, cols: usize) {
+unsafe fn rows<V: Lanes, const H: usize, const MOST: usize>(at: &Place, count: usize, cols: usize, more: bool) {
+    let next = at.b.wrapping_add(at.panel);
     let tiles = count.div_ceil(MOST);
     let (height, taller) = (count / tiles.max(1), count % tiles.max(1));
     let mut at = *at;
     for i in 0..tiles {
         let r = height + usize::from(i < taller);
+        (at.ahead, at.ahead_step) = if more && i < H { (next.wrapping_add(i * V::LEN), at.ldb) } else { (at.b, 0) };
         // SAFETY: the tiles' heights add up to `count`
         unsafe {
             match r {

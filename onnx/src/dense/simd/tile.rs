@@ -17,6 +17,9 @@ pub struct Place {
     pub ldb: usize,
     /// From one panel to the next.
     pub panel: usize,
+    /// What is asked for while this tile is computed, a place for each row of its panels, `ahead_step` apart.
+    pub ahead: *const f32,
+    pub ahead_step: usize,
     pub c: *mut f32,
     pub ldc: usize,
     /// What sums start from: `add + row * ld_add`; null for 0.
@@ -41,7 +44,13 @@ pub unsafe fn tile<V: Lanes, const R: usize, const P: usize, const H: usize>(at:
         let mut sums = [[[V::splat(0.0); H]; P]; R];
         let mut b = at.b;
         let mut a = at.a;
+        let mut ahead = at.ahead;
         for _ in 0..at.depth {
+            // low tiles wait for memory themselves
+            if P == 1 && R >= 4 {
+                V::fetch_ahead(ahead);
+                ahead = ahead.wrapping_add(at.ahead_step);
+            }
             let mut right = [[V::splat(0.0); H]; P];
             for p in 0..P {
                 for h in 0..H {
@@ -60,10 +69,7 @@ pub unsafe fn tile<V: Lanes, const R: usize, const P: usize, const H: usize>(at:
             a = a.wrapping_add(1);
         }
         if cols < H * V::LEN {
-            let mut all = [[V::splat(0.0); H]; R];
-            for r in 0..R {
-                all[r] = sums[r][0];
-            }
+            let all: [[V; H]; R] = std::array::from_fn(|r| sums[r][0]);
             return narrow(at, all.as_ptr().cast(), R, H * V::LEN, cols);
         }
         let alpha = V::splat(at.alpha);
