@@ -96,11 +96,13 @@ impl Fields {
         }
     }
 
+    #[inline]
     pub fn is_present(&self, record: usize, slot: usize) -> bool {
         self.present[record * self.words + slot / 64] >> (slot % 64) & 1 == 1
     }
 
     /// All slots of one record by their bits; an absent slot holds NaN.
+    #[inline]
     pub fn row(&self, record: usize) -> &[u64] {
         &self.values[record * self.slots..(record + 1) * self.slots]
     }
@@ -111,11 +113,13 @@ impl Fields {
     }
 
     /// An integer, code, boolean (0, 1) or time slot, if present.
+    #[inline]
     pub fn integer(&self, record: usize, slot: usize) -> Option<i64> {
         self.is_present(record, slot).then(|| self.row(record)[slot] as i64)
     }
 
     /// A text slot, if present. `batch` is the one that was decoded.
+    #[inline]
     pub fn text<'a>(&'a self, batch: &'a Batch, record: usize, slot: usize) -> Option<&'a [u8]> {
         if !self.is_present(record, slot) {
             return None;

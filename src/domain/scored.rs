@@ -86,6 +86,7 @@ impl ScoredPiece {
     }
 
     /// The fate of record `record` of the batch.
+    #[inline]
     pub fn fate(&self, record: usize) -> Fate<'_> {
         if let Some(why) = self.refused.get(&(record as u32)) {
             return Fate::Dead(why);
