@@ -10,6 +10,7 @@ use half::f16;
 use prost::Message;
 use smallvec::SmallVec;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::optim::Optimizer;
 use tract_onnx::tract_hir::internal::*;
 
 use crate::error::OpError;
@@ -153,9 +154,18 @@ fn plan(nodes: &Nodes, bytes: &[u8], key: &Key, open: &Open) -> TractResult<Plan
     let find = |name: &String| parsed.outlets_by_name.get(name).copied().context("an output is missing");
     let outlets = nodes.outputs.iter().map(find).collect::<TractResult<Vec<_>>>()?;
     model.select_output_outlets(&outlets)?;
-    let runnable = model.into_typed()?.into_decluttered()?.into_optimized()?.into_runnable()?;
-    Ok(Plan(runnable))
+    let mut model = model.into_typed()?;
+    let steps = STEPS + STEPS_A_NODE * model.nodes.len();
+    for optimizer in [Optimizer::declutter(), Optimizer::codegen()] {
+        model.optimize_with_session(&mut optimizer.stopping_at(steps).session())?;
+    }
+    Ok(Plan(model.into_runnable()?))
 }
+
+/// Rewrites that tract may make of a graph, for each node of it and besides. Some of its rules undo each other for ever (a
+/// convolution, `Unsqueeze`, `Tile`, `Reshape` and a product); after each of them the graph is right, so it can stop anywhere.
+const STEPS: usize = 300;
+const STEPS_A_NODE: usize = 30;
 
 fn datum_type(element_type: ElementType) -> Option<DatumType> {
     Some(match element_type {
