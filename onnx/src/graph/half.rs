@@ -1,6 +1,6 @@
-//! float16 graphs compute in float, and round where float16 enters or leaves the graph.
+//! float16 graphs compute in float, and round where float16 enters or leaves the graph and where [`half_rounding`] says so.
 //!
-//! onnxruntime's processor kernels do the same: its InsertCastTransformer puts casts around nodes that have no float16
+//! onnxruntime does the same on a processor: its InsertCastTransformer puts casts around nodes that have no float16
 //! kernel, and those that meet are removed, so that nothing is rounded in between.
 
 use std::sync::Arc;
@@ -9,13 +9,14 @@ use crate::graph::Graph;
 use crate::graph::Kind;
 use crate::graph::Node;
 use crate::graph::attributes::Attribute;
+use crate::graph::half_rounding;
 use crate::tensor::ElementType;
 use crate::tensor::Elements;
 use crate::tensor::Tensor;
 
 /// Code of float16 in `Cast`'s `to` and the like.
-const HALF: i64 = 10;
-const FLOAT: i64 = 1;
+pub(super) const HALF: i64 = 10;
+pub(super) const FLOAT: i64 = 1;
 /// Attributes that hold the code of an element type.
 const TYPED: &[&str] = &["to", "dtype", "output_dtype", "stash_type"];
 
@@ -73,6 +74,8 @@ fn uses_half(graph: &Graph) -> bool {
 
 /// Constants, tensors and type codes inside.
 fn body(graph: &mut Graph) {
+    half_rounding::pass_on(graph);
+    let rounding = half_rounding::plan(graph);
     graph.constants.values_mut().for_each(wide);
     for kind in graph.noted.values_mut() {
         if let Kind::Tensor { element_type, .. } = kind
@@ -92,6 +95,7 @@ fn body(graph: &mut Graph) {
             }
         }
     }
+    rounding.apply(graph);
 }
 
 fn wide(tensor: &mut Arc<Tensor>) {
@@ -104,7 +108,7 @@ fn wide(tensor: &mut Arc<Tensor>) {
 }
 
 /// Readers of a name read another one, in subgraphs too.
-fn rename(nodes: &mut [Node], from: &str, to: &str) {
+pub(super) fn rename(nodes: &mut [Node], from: &str, to: &str) {
     for node in nodes {
         for input in node.inputs.iter_mut().filter(|i| *i == from) {
             *input = to.into();
@@ -128,7 +132,7 @@ fn rename(nodes: &mut [Node], from: &str, to: &str) {
     }
 }
 
-fn cast(from: &str, to: &str, code: i64) -> Node {
+pub(super) fn cast(from: &str, to: &str, code: i64) -> Node {
     let mut node = Node {
         op_type: "Cast".into(),
         name: format!("{to}#cast"),

@@ -3,6 +3,7 @@
 pub mod attributes;
 pub mod convert;
 pub mod half;
+mod half_rounding;
 pub mod inline;
 pub mod quantised;
 mod quantised_rules;
