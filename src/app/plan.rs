@@ -8,8 +8,8 @@ use crate::adapters::models::bundle::Bundle;
 use crate::config::Config;
 use crate::domain::units::ByteSize;
 
-/// Code, stacks, the libraries' threads and what the allocator keeps back: read off a process under load.
-const PROCESS: u64 = 72 << 20;
+/// Code, stacks, the libraries' threads and what the allocator keeps back, with small pages: read off processes under load.
+const PROCESS: u64 = 40 << 20;
 
 /// Threads and memory.
 pub struct Plan {
