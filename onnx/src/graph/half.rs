@@ -54,7 +54,7 @@ pub fn widen(graph: &mut Graph) {
     }
 }
 
-fn is_half(kind: &Kind) -> bool {
+pub(super) fn is_half(kind: &Kind) -> bool {
     matches!(kind, Kind::Tensor { element_type: Some(ElementType::F16), .. })
 }
 

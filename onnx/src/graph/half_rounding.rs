@@ -12,9 +12,11 @@ use crate::graph::Graph;
 use crate::graph::Kind;
 use crate::graph::Node;
 use crate::graph::attributes::Attribute;
+use crate::graph::convert::reads;
 use crate::graph::half::FLOAT;
 use crate::graph::half::HALF;
 use crate::graph::half::cast;
+use crate::graph::half::is_half;
 use crate::graph::half::rename;
 use crate::tensor::ElementType;
 
@@ -122,7 +124,7 @@ struct Facts<'a> {
     graph: &'a Graph,
     half: BTreeSet<&'a str>,
     makers: BTreeMap<&'a str, usize>,
-    readers: BTreeMap<&'a str, Vec<usize>>,
+    readers: BTreeMap<String, Vec<usize>>,
     places: Vec<Place>,
 }
 
@@ -219,8 +221,7 @@ fn has_bodies(node: &Node) -> bool {
 impl<'a> Facts<'a> {
     fn new(graph: &'a Graph) -> Facts<'a> {
         let (mut half, mut makers) = (BTreeSet::new(), BTreeMap::new());
-        let mut readers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        let is_half = |kind: &Kind| matches!(kind, Kind::Tensor { element_type: Some(ElementType::F16), .. });
+        let mut readers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         half.extend(graph.inputs.iter().filter(|p| is_half(&p.kind)).map(|p| p.name.as_str()));
         let constants = graph.constants.iter().filter(|(_, t)| t.element_type() == ElementType::F16);
         half.extend(constants.map(|(name, _)| name.as_str()));
@@ -231,10 +232,7 @@ impl<'a> Facts<'a> {
             let native =
                 has_bodies(node) || node.domain.is_empty() && (MOVING.contains(&op) || COMPUTING.contains(&op));
             places.push(if native || !reads_half { Place::Native } else { Place::Widened });
-            for name in &node.inputs {
-                readers.entry(name.as_str()).or_default().push(i);
-            }
-            for name in node.attributes.graphs().flat_map(|body| captured(body)) {
+            for name in reads(node) {
                 readers.entry(name).or_default().push(i);
             }
             for (nth, name) in node.outputs.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
@@ -339,14 +337,7 @@ impl<'a> Facts<'a> {
             Some(Kind::Tensor { element_type, .. }) => *element_type,
             _ => graph.constants.get(value).map(|t| t.element_type()),
         };
-        match told {
-            Some(ElementType::Bool) => BOOL,
-            Some(ElementType::U8 | ElementType::I8) => SMALL[0],
-            Some(ElementType::F64) => DOUBLE,
-            Some(ElementType::F32) | None => FLOAT,
-            // any code that is neither float nor small
-            Some(_) => DOUBLE,
-        }
+        told.map_or(FLOAT, |element_type| i64::from(element_type.onnx()))
     }
 }
 
@@ -358,17 +349,4 @@ fn makes_half(node: &Node, nth: usize, reads_half: bool) -> bool {
     }
     let positions = matches!(op, "TopK" | "MaxPool" | "Unique" | "Dropout") && nth > 0;
     reads_half && node.domain != "ai.onnx.ml" && !OTHERWISE.contains(&op) && !positions
-}
-
-/// Names that a body takes from outside.
-fn captured(body: &Graph) -> Vec<&str> {
-    let mut own: BTreeSet<&str> = body.inputs.iter().map(|p| p.name.as_str()).collect();
-    own.extend(body.constants.keys().map(String::as_str));
-    own.extend(body.nodes.iter().flat_map(|n| &n.outputs).map(String::as_str));
-    let nodes = body.nodes.iter().flat_map(|n| {
-        let deeper = n.attributes.graphs().flat_map(|g| captured(g));
-        n.inputs.iter().map(String::as_str).chain(deeper)
-    });
-    let all = nodes.chain(body.outputs.iter().map(|p| p.name.as_str()));
-    all.filter(|name| !name.is_empty() && !own.contains(name)).collect()
 }
