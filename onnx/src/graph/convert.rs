@@ -24,6 +24,7 @@ use crate::graph::inline::Inliner;
 use crate::graph::inline::Placed;
 use crate::graph::inline::Versions;
 use crate::graph::inline::domain;
+use crate::graph::narrow::Narrow;
 use crate::limits;
 use crate::proto::AttributeProto;
 use crate::proto::DimensionValue;
@@ -176,8 +177,9 @@ impl Reader<'_> {
         if depth > limits::DEPTH {
             return Err(LoadError::Refused(format!("subgraphs are nested more than {} deep", limits::DEPTH)));
         }
-        let mut constants = BTreeMap::new();
+        let (mut constants, mut narrow) = (BTreeMap::new(), Narrow::default());
         for tensor in &proto.initializer {
+            narrow.note(&tensor.name, tensor);
             constants.insert(tensor.name.clone(), self.tensor(tensor)?);
         }
         for sparse in &proto.sparse_initializer {
@@ -186,8 +188,10 @@ impl Reader<'_> {
         }
         let mut nodes = vec![];
         for (node, versions) in self.inliner.expand(&proto.node, versions)? {
+            narrow.note_constant(&node);
             nodes.push(self.node((node, versions), depth)?);
         }
+        nodes.iter_mut().for_each(|node| narrow.tell(node));
         if depth == 0 {
             proto.input.iter().filter(|i| !constants.contains_key(&i.name)).try_for_each(check_input)?;
         }

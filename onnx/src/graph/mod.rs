@@ -2,11 +2,16 @@
 
 pub mod attributes;
 pub mod convert;
+mod double_pairs;
+mod float_operands;
 pub mod half;
 mod half_rounding;
 pub mod inline;
+pub mod narrow;
 pub mod quantised;
 mod quantised_rules;
+mod ranks;
+mod weights_alone;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -12,8 +12,13 @@ use crate::graph::Graph;
 use crate::graph::Node;
 use crate::graph::attributes::Attribute;
 use crate::graph::convert::reads;
+use crate::graph::double_pairs;
+use crate::graph::float_operands;
+use crate::graph::half_rounding;
+use crate::graph::narrow::BITS;
 use crate::graph::quantised_rules;
-use crate::ops::dense::saturating;
+use crate::graph::ranks::ranks;
+use crate::graph::weights_alone;
 use crate::tensor::ElementType;
 use crate::tensor::Elements;
 use crate::tensor::Tensor;
@@ -23,22 +28,28 @@ pub fn joined(graph: &Graph) -> Cow<'_, Graph> {
     if !graph.nodes.iter().any(is_dequantize) {
         return Cow::Borrowed(graph);
     }
-    let mut joiner = Joiner::new(graph);
-    if saturating::in_sixteen_bits() {
+    let mut graph = graph.clone();
+    half_rounding::pass_on(&mut graph);
+    let mut joiner = Joiner::new(&graph);
+    double_pairs::remove(&mut joiner);
+    float_operands::quantise(&mut joiner);
+    if cfg!(target_arch = "x86_64") {
         joiner.unsign();
     }
     for i in 0..joiner.nodes.len() {
         joiner.join(i);
     }
+    // what was added reads constants alone
+    joiner.nodes.rotate_left(graph.nodes.len());
     let (nodes, constants) = (joiner.nodes.into_iter().flatten().collect(), joiner.constants);
-    Cow::Owned(Graph { nodes, constants, ..graph.clone() })
+    Cow::Owned(Graph { nodes, constants, ..graph })
 }
 
-fn is_quantize(node: &Node) -> bool {
+pub fn is_quantize(node: &Node) -> bool {
     node.op_type == "QuantizeLinear"
 }
 
-fn is_dequantize(node: &Node) -> bool {
+pub fn is_dequantize(node: &Node) -> bool {
     node.op_type == "DequantizeLinear"
 }
 
@@ -81,6 +92,7 @@ pub struct Joiner {
     made_by: HashMap<String, usize>,
     readers: HashMap<String, Vec<usize>>,
     outputs: HashSet<String>,
+    ranks: HashMap<String, usize>,
 }
 
 impl Joiner {
@@ -105,6 +117,7 @@ impl Joiner {
             made_by,
             readers,
             outputs: graph.outputs.iter().map(|p| p.name.clone()).collect(),
+            ranks: ranks(graph),
         }
     }
 
@@ -112,8 +125,101 @@ impl Joiner {
         self.known.get(name)
     }
 
-    fn node(&self, i: usize) -> Option<&Node> {
+    pub fn node(&self, i: usize) -> Option<&Node> {
         self.nodes.get(i)?.as_ref()
+    }
+
+    /// Places of nodes, of which some may be empty by now.
+    pub fn places(&self) -> std::ops::Range<usize> {
+        0..self.nodes.len()
+    }
+
+    pub fn maker_at(&self, name: &str) -> Option<usize> {
+        self.made_by.get(name).copied()
+    }
+
+    pub fn maker(&self, name: &str) -> Option<&Node> {
+        self.node(self.maker_at(name)?)
+    }
+
+    pub fn is_output(&self, name: &str) -> bool {
+        self.outputs.contains(name)
+    }
+
+    pub fn rank(&self, name: &str) -> Option<usize> {
+        self.ranks.get(name).copied()
+    }
+
+    /// The nodes that read a value, given out or not.
+    pub fn all_readers(&self, name: &str) -> Vec<&Node> {
+        self.readers.get(name).into_iter().flatten().filter_map(|i| self.node(*i)).collect()
+    }
+
+    /// How often nodes read a value, or the graph gives it out.
+    pub fn uses(&self, name: &str) -> usize {
+        self.readers.get(name).map_or(0, Vec::len) + usize::from(self.is_output(name))
+    }
+
+    /// How often nodes read a constant or one of equal contents; those that are computed while loading do not count.
+    pub fn uses_of_equal(&self, constant: &Tensor) -> usize {
+        let equal = self.known.iter().filter(|(_, other)| ***other == *constant).map(|(name, _)| name);
+        let stays = |n: &&Node| !is_quantize(n) || n.inputs.iter().any(|name| self.constant(name).is_none());
+        let uses = |name: &String| {
+            self.all_readers(name).into_iter().filter(stays).count() + usize::from(self.is_output(name))
+        };
+        equal.map(uses).sum()
+    }
+
+    /// The only node that reads a value which the graph does not give out.
+    pub fn only_reader(&self, name: &str) -> Option<usize> {
+        let &[reader] = self.readers(name) else { return None };
+        Some(reader)
+    }
+
+    /// The node that makes a value which one node reads, and nobody else.
+    pub fn only_reader_of(&self, name: &str) -> Option<&Node> {
+        self.only_reader(name)?;
+        self.maker(name)
+    }
+
+    /// Adds a constant.
+    pub fn add(&mut self, name: &str, tensor: Tensor) {
+        let tensor = Arc::new(tensor);
+        self.constants.insert(name.into(), tensor.clone());
+        self.known.insert(name.into(), tensor);
+    }
+
+    /// Adds a node that reads constants alone and makes one value.
+    pub fn add_first(&mut self, node: Node) {
+        let at = self.nodes.len();
+        node.inputs.iter().for_each(|name| self.readers.entry(name.clone()).or_default().push(at));
+        self.made_by.extend(node.outputs.iter().map(|name| (name.clone(), at)));
+        self.nodes.push(Some(node));
+    }
+
+    /// Leaves nodes out.
+    pub fn take_out(&mut self, nodes: &[usize]) {
+        for &at in nodes {
+            let Some(node) = self.nodes[at].take() else { continue };
+            for name in &node.inputs {
+                if let Some(readers) = self.readers.get_mut(name) {
+                    readers.retain(|reader| *reader != at);
+                }
+            }
+        }
+    }
+
+    /// Lets a node read another value.
+    pub fn rename_input(&mut self, node: usize, at: usize, name: String) {
+        self.readers.entry(name.clone()).or_default().push(node);
+        if let Some(input) = self.nodes[node].as_mut().and_then(|n| n.inputs.get_mut(at)) {
+            let before = std::mem::replace(input, name);
+            if let Some(readers) = self.readers.get_mut(&before)
+                && let Some(found) = readers.iter().position(|reader| *reader == node)
+            {
+                readers.remove(found);
+            }
+        }
     }
 
     /// The nodes that read a value, if the graph does not give it out.
@@ -122,10 +228,10 @@ impl Joiner {
     }
 
     /// Names, scale and zero point of a node that quantises or dequantises by constants of 8 bits or, of a bias, of 32.
-    fn part(&self, node: &Node) -> Option<Part> {
+    pub fn part(&self, node: &Node) -> Option<Part> {
         let [number, scale, zero] = node.inputs.as_slice() else { return None };
         let kind = self.constant(zero)?.element_type();
-        let plain = node.attributes.int_or("block_size", 0).ok()? == 0;
+        let plain = node.attributes.int_or("block_size", 0).ok()? == 0 && !node.attributes.has(BITS);
         let known = matches!(kind, ElementType::U8 | ElementType::I8 | ElementType::I32);
         let scales = self.constant(scale).filter(|s| s.element_type() == ElementType::F32)?.len();
         let axis = node.attributes.int_or("axis", 1).ok()?;
@@ -151,7 +257,7 @@ impl Joiner {
         let &[quantize] = self.readers(output) else { return None };
         let part = self.node(quantize).filter(|n| is_quantize(n)).and_then(|n| self.part(n))?;
         let quantised = part.scales == 1 && part.kind != ElementType::I32 && node.domain.is_empty();
-        let needless = quantised && quantised_rules::is_needless(self, node, &part);
+        let needless = quantised && quantised_rules::is_needless(self, node, &part.names);
         needless.then_some(Target { nodes: vec![reader, quantize], part })
     }
 
@@ -164,7 +270,8 @@ impl Joiner {
         }
         let target = self.target(output);
         let part = target.as_ref().map(|t| &t.part);
-        let Some(mut made) = quantised_rules::join(self, node, part) else { return };
+        let made = quantised_rules::join(self, node, part).or_else(|| weights_alone::join(self, node));
+        let Some(mut made) = made else { return };
         let target = target.filter(|_| made.quantises);
         let last = target.as_ref().and_then(|t| t.nodes.last().copied()).unwrap_or(i);
         made.node.outputs = self.node(last).map(|n| n.outputs.clone()).unwrap_or_default();
@@ -196,12 +303,10 @@ impl Joiner {
             let Some(Elements::I8(zero)) = self.constant(&part.names[2]).map(|t| t.elements()) else { continue };
             let &[zero] = zero.as_slice() else { continue };
             let name = format!("{}#unsigned", part.names[2]);
-            let unsigned = Arc::new(Tensor::scalar(zero.wrapping_add(-128).cast_unsigned()));
-            self.constants.insert(name.clone(), unsigned.clone());
-            self.known.insert(name.clone(), unsigned);
+            self.add(&name, Tensor::scalar(zero.wrapping_add(-128).cast_unsigned()));
             for at in [i, reader] {
+                self.rename_input(at, 2, name.clone());
                 if let Some(node) = &mut self.nodes[at] {
-                    node.inputs[2].clone_from(&name);
                     node.attributes.0.remove("output_dtype");
                 }
             }

@@ -4,6 +4,7 @@ use crate::graph::Node;
 use crate::graph::quantised::Joiner;
 use crate::graph::quantised::Made;
 use crate::graph::quantised::Part;
+use crate::graph::quantised::is_quantize;
 use crate::registry::MICROSOFT;
 use crate::tensor::ElementType;
 use crate::tensor::Elements;
@@ -58,9 +59,6 @@ fn unary(node: &Node, parts: &[Part], y: &Part) -> Option<Made> {
     }
     let inputs = vec![x.number(), x.scale(), x.zero(), y.scale(), y.zero()];
     let made = Made::of(node, MICROSOFT, &format!("QLinear{}", node.op_type), inputs, &[], true);
-    if node.op_type == "AveragePool" && y.kind == ElementType::I8 {
-        return Some(made.with("moved", 1));
-    }
     if node.op_type != "Softmax" {
         return Some(made);
     }
@@ -85,6 +83,7 @@ fn product(joiner: &Joiner, node: &Node, parts: &[Part], y: Option<&Part>) -> Op
             Some(Made::of(node, "", "QLinearMatMul", inputs, &[], true))
         }
         Some(_) => None,
+        None if !gives_floats(joiner, node) => None,
         None => {
             let inputs = vec![a.number(), b.number(), a.scale(), b.scale(), a.zero(), b.zero()];
             Some(Made::of(node, MICROSOFT, "MatMulIntegerToFloat", inputs, &[], false))
@@ -99,10 +98,12 @@ fn gemm(joiner: &Joiner, node: &Node, parts: &[Part], y: Option<&Part>) -> Optio
         _ => return None,
     };
     let column = i64::from(!node.attributes.flag("transB", false).ok()?);
-    let plain = c.is_none() || node.attributes.float_or("beta", 1.0).ok()? == 1.0;
+    // the bias is added before the factors are applied
+    let plain = c.is_none() || ["alpha", "beta"].iter().all(|name| node.attributes.float_or(name, 1.0) == Ok(1.0));
     let fits = a.scales == 1 && is_small(a) && is_small(b) && is_by_column(joiner, b, column);
     let biased = c.is_none_or(|c| c.kind == ElementType::I32);
-    if !plain || !fits || !biased || y.is_some_and(|y| y.kind != a.kind) {
+    let follows = y.map_or_else(|| gives_floats(joiner, node), |y| y.kind == a.kind);
+    if !plain || !fits || !biased || !follows {
         return None;
     }
     let mut inputs = triples(&parts[..2]);
@@ -129,13 +130,32 @@ fn conv(node: &Node, parts: &[Part], y: &Part) -> Option<Made> {
     Some(Made::of(node, "", "QLinearConv", inputs, &[], true))
 }
 
-/// Whether quantising to `y` bounds a value as much as a Relu or Clip before it does.
-pub fn is_needless(joiner: &Joiner, node: &Node, y: &Part) -> bool {
-    let (Some(scale), Some(zero)) = (joiner.constant(&y.names[1]), joiner.constant(&y.names[2])) else { return false };
+/// Whether a product gives floats: nobody quantises it, and nothing may bound it.
+fn gives_floats(joiner: &Joiner, node: &Node) -> bool {
+    let Some(output) = node.outputs.first() else { return false };
+    !joiner.all_readers(output).into_iter().any(is_quantize) && !is_bounded(joiner, output)
+}
+
+/// Whether a Relu or Clip with a single reader stands behind a value and no QuantizeLinear that would do as well: onnxruntime
+/// takes the two for one then, and leaves both as they are.
+pub fn is_bounded(joiner: &Joiner, output: &str) -> bool {
+    let &[bound] = joiner.all_readers(output).as_slice() else { return false };
+    let ("Relu" | "Clip", [bounded]) = (bound.op_type.as_str(), bound.outputs.as_slice()) else { return false };
+    let &[after] = joiner.all_readers(bounded).as_slice() else { return false };
+    let needless = is_quantize(after) && is_needless(joiner, bound, &after.inputs);
+    !needless && !joiner.is_output(bounded)
+}
+
+/// Whether quantising with the inputs `y` bounds a value as much as a Relu or Clip before it does.
+pub fn is_needless(joiner: &Joiner, node: &Node, y: &[String]) -> bool {
+    let [_, scale, zero] = y else { return false };
+    let (Some(scale), Some(zero)) = (joiner.constant(scale), joiner.constant(zero)) else { return false };
     let Ok(&[scale]) = scale.slice::<f32>() else { return false };
     let (low, high) = match zero.elements() {
         Elements::U8(z) if z.len() == 1 => (-f32::from(z[0]), 255.0 - f32::from(z[0])),
         Elements::I8(z) if z.len() == 1 => (-128.0 - f32::from(z[0]), 127.0 - f32::from(z[0])),
+        Elements::U16(z) if z.len() == 1 => (-f32::from(z[0]), 65_535.0 - f32::from(z[0])),
+        Elements::I16(z) if z.len() == 1 => (-32_768.0 - f32::from(z[0]), 32_767.0 - f32::from(z[0])),
         _ => return false,
     };
     let bound = |i: usize, name: &str, otherwise: f32| match node.inputs.get(i).filter(|n| !n.is_empty()) {

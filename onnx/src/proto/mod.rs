@@ -2,6 +2,7 @@
 
 pub mod encode;
 pub mod external;
+pub mod narrow;
 pub mod tensors;
 
 use prost::Message;

@@ -15,6 +15,7 @@ use crate::error::OpError;
 use crate::limits;
 use crate::proto::SparseTensorProto;
 use crate::proto::TensorProto;
+use crate::proto::narrow;
 use crate::tensor::ElementType;
 use crate::tensor::Elements;
 use crate::tensor::Tensor;
@@ -27,14 +28,25 @@ use crate::tensor::volume_within;
 /// If dimensions and data disagree, the type is not known here, or the other file is missing, short or outside the folder.
 pub fn read(proto: &TensorProto, folder: Option<&Path>) -> Result<Tensor, LoadError> {
     let broken = |e: OpError| LoadError::Broken(format!("tensor `{}`: {e}", proto.name));
-    let element_type = ElementType::from_onnx(proto.data_type).ok_or_else(|| LoadError::Unsupported {
-        operator: format!("element type {}", proto.data_type),
-        node: proto.name.clone(),
-        why: "float16, float, double, whole numbers, bool and string are known".into(),
-    })?;
+    let known = ElementType::from_onnx(proto.data_type).map(|t| (t, 8 * t.size()));
+    let (element_type, bits) =
+        known.or_else(|| narrow::from_onnx(proto.data_type)).ok_or_else(|| LoadError::Unsupported {
+            operator: format!("element type {}", proto.data_type),
+            node: proto.name.clone(),
+            why: "float16, float, double, whole numbers, bool and string are known".into(),
+        })?;
     let shape = shape(&proto.dims).map_err(broken)?;
     let len = volume_within(&shape, element_type.size(), limits::WEIGHT_BYTES).map_err(broken)?;
-    let data = if proto.data_location == 1 {
+    let data = if bits < 8 {
+        let bytes = if proto.data_location == 1 {
+            external(proto, folder, (len * bits).div_ceil(8))?
+        } else if !proto.raw_data.is_empty() {
+            proto.raw_data.clone()
+        } else {
+            proto.int32_data.iter().map(|v| *v as u8).collect()
+        };
+        from_raw(element_type, &narrow::unpacked(&bytes, len, bits, element_type == ElementType::I8), len)
+    } else if proto.data_location == 1 {
         let bytes = external(proto, folder, len * element_type.size())?;
         from_raw(element_type, &bytes, len)
     } else if !proto.raw_data.is_empty() {

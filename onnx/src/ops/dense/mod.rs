@@ -1,10 +1,12 @@
 //! Matrix products, and the arithmetic of quantised models.
 
+pub mod blocks;
 pub mod einsum;
 pub mod gemm;
 pub mod integer;
 pub mod layer;
 pub mod matmul;
+pub mod matmul_nbits;
 pub mod qlinear;
 pub mod qlinear_softmax;
 pub mod qlinear_where;

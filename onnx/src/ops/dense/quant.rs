@@ -110,11 +110,16 @@ pub fn saturated(with_zero: impl Iterator<Item = f32>, zero: &Tensor) -> Result<
 
 /// Scale and zero point that onnxruntime finds for floats which become uint8.
 pub fn dynamic(values: &[f32]) -> (f32, u8) {
+    let (scale, zero) = range(values, 0.0);
+    (scale, zero as u8)
+}
+
+/// Scale and zero point of floats that become 256 numbers from `least` on, so that zero is one of them.
+pub fn range(values: &[f32], least: f32) -> (f32, f32) {
     let low = values.iter().fold(0.0f32, |a, b| if *b < a { *b } else { a });
     let high = values.iter().fold(0.0f32, |a, b| if *b > a { *b } else { a });
     let scale = if low == high { 1.0 } else { (high - low) / 255.0 };
-    let zero = (0.0 - low / scale).clamp(0.0, 255.0).round_ties_even();
-    (scale, zero as u8)
+    (scale, (least - low / scale).clamp(least, least + 255.0).round_ties_even())
 }
 
 /// How the elements of a tensor share scales.

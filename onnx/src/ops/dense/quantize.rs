@@ -4,6 +4,8 @@ use smallvec::smallvec;
 
 use crate::bad;
 use crate::error::OpError;
+use crate::graph::attributes::missing;
+use crate::graph::narrow::BITS;
 use crate::kernel::Build;
 use crate::kernel::Inputs;
 use crate::kernel::Kernel;
@@ -13,6 +15,7 @@ use crate::ops::dense::quant::Quantum;
 use crate::ops::dense::quant::dynamic;
 use crate::ops::dense::quant::floats_of;
 use crate::ops::dense::quant::quantum;
+use crate::proto::narrow;
 use crate::registry::MICROSOFT;
 use crate::registry::Operator;
 use crate::tensor::ElementType;
@@ -22,7 +25,8 @@ use crate::unsupported;
 use crate::value::Values;
 use crate::value::one;
 
-const NOTE: &str = "8 and 16 bits, and int32 to dequantise; no int2, int4, float8, float4, bfloat16";
+const NOTE: &str =
+    "2, 4, 8 and 16 bits, and int32 to dequantise; fewer than 8 of constants only; no float8, float4, bfloat16";
 
 pub const OPERATORS: &[Operator] = &[
     Operator::own("DequantizeLinear", dequantize).note(NOTE),
@@ -39,21 +43,29 @@ struct Linear {
     block: usize,
     /// Type of the result, where it is said.
     wanted: Option<ElementType>,
+    /// Of each quantised number, where they are fewer than its type has; else 8.
+    bits: usize,
 }
 
 impl Linear {
     fn new(build: &Build<'_>) -> Result<Linear, OpError> {
         let attributes = &build.node.attributes;
-        let wanted = match attributes.int_or("output_dtype", 0)? {
-            0 => None,
-            code => {
-                let known = i32::try_from(code).ok().and_then(ElementType::from_onnx);
-                Some(known.ok_or_else(|| OpError::unsupported(format!("element type {code}")))?)
-            }
+        let (wanted, mut bits) = match i32::try_from(attributes.int_or("output_dtype", 0)?).unwrap_or(-1) {
+            0 => (None, 8),
+            code => match narrow::from_onnx(code) {
+                Some((kind, bits)) => (Some(kind), bits),
+                None => {
+                    let known = ElementType::from_onnx(code);
+                    (Some(known.ok_or_else(|| OpError::unsupported(format!("element type {code}")))?), 8)
+                }
+            },
         };
+        if let Some(told) = attributes.int(BITS)? {
+            bits = usize::try_from(told).ok().filter(|b| (1..8).contains(b)).ok_or_else(|| missing(BITS))?;
+        }
         let block = usize::try_from(attributes.int_or("block_size", 0)?)
             .map_err(|_| OpError::bad("attribute `block_size` is negative"))?;
-        Ok(Linear { axis: attributes.int_or("axis", 1)?, block, wanted })
+        Ok(Linear { axis: attributes.int_or("axis", 1)?, block, wanted, bits })
     }
 
     fn grid(&self, x: &Tensor, scale: &Tensor, zero: Option<&Tensor>) -> Result<Grid, OpError> {
@@ -101,6 +113,17 @@ impl Quantize {
         });
         Ok(T::wrap(out))
     }
+
+    /// Numbers of fewer bits saturate earlier, which comes to the same after the rounding.
+    fn narrowed(&self, mut elements: Elements) -> Elements {
+        let unused = 8 - self.0.bits;
+        match &mut elements {
+            Elements::I8(v) => v.iter_mut().for_each(|x| *x = (*x).clamp(i8::MIN >> unused, i8::MAX >> unused)),
+            Elements::U8(v) => v.iter_mut().for_each(|x| *x = (*x).min(u8::MAX >> unused)),
+            _ => {}
+        }
+        elements
+    }
 }
 
 impl Kernel for Quantize {
@@ -114,7 +137,7 @@ impl Kernel for Quantize {
             ElementType::U16 => self.values::<u16>(x, scale, zero)?,
             other => unsupported!("quantised numbers of type {other}"),
         };
-        Ok(one(Tensor::from_elements(x.shape(), out)?))
+        Ok(one(Tensor::from_elements(x.shape(), self.narrowed(out))?))
     }
 }
 

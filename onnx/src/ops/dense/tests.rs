@@ -150,3 +150,62 @@ fn gemm_adds_what_can_be_broadcast() {
         assert!(run("", "Gemm", &turned, &[ones(&[2, 3]), ones(&[2, 4]), ones(c)]).is_err(), "{c:?}");
     }
 }
+
+#[test]
+fn weights_of_few_bits() {
+    let whole = |value: i64| Attribute::Int(value);
+    let settings = |k, n, bits, block, level| {
+        [
+            ("K", whole(k)),
+            ("N", whole(n)),
+            ("bits", whole(bits)),
+            ("block_size", whole(block)),
+            ("accuracy_level", whole(level)),
+        ]
+    };
+    let run = |settings: &[(&str, Attribute)], inputs: &[Option<Tensor>]| {
+        run("com.microsoft", "MatMulNBits", settings, inputs)
+    };
+    let x = || tensor(&[2, 3], &[1.0f32, 2.0, 3.0, -1.0, 0.0, 1.0]);
+    // 4 bits, 16 a block: 8 is zero, unless zero points say another
+    let mut bytes = [0u8; 8];
+    bytes[..2].copy_from_slice(&[0xa9, 0x07]);
+    let weights = || tensor(&[1, 1, 8], &bytes);
+    let scale = || tensor(&[1], &[0.5f32]);
+    let four = settings(3, 1, 4, 16, 0);
+    let out = run(&four, &[x(), weights(), scale()]).unwrap();
+    assert_eq!(out[0].slice::<f32>().unwrap(), [0.5 * (1.0 + 2.0 * 2.0 - 3.0), 0.5 * (-1.0 - 1.0)]);
+    let bias = tensor(&[1], &[10.0f32]);
+    let out = run(&four, &[x(), weights(), scale(), tensor(&[1, 1], &[0x07u8]), None, bias]).unwrap();
+    assert_eq!(out[0].slice::<f32>().unwrap(), [10.0 + 0.5 * (2.0 + 2.0 * 3.0), 10.0 - 0.5 * 2.0]);
+    // at level 4 a row is in steps of its largest part / 127
+    let eight = settings(3, 1, 8, 16, 4);
+    let bytes = tensor(&[1, 1, 16], &[129u8, 128, 127, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let node = |settings: &[(&str, Attribute)]| {
+        let mut node =
+            Node { domain: "com.microsoft".into(), op_type: "MatMulNBits".into(), version: 1, ..Node::default() };
+        node.attributes.0.extend(settings.iter().map(|(name, a)| (name.to_string(), a.clone())));
+        node
+    };
+    let constants = [None, bytes.map(Arc::new), scale().map(Arc::new)];
+    let build = Build { node: &node(&eight), constants: &constants, compile: &|_| unreachable!() };
+    let kernel = registry::find("com.microsoft", "MatMulNBits").unwrap().build.unwrap()(&build).unwrap();
+    let out = kernel.run(&mut Inputs(&mut [x().unwrap().into()])).unwrap();
+    // 1 of 3 is 42 of 127 steps
+    let step = 3.0f32 / 127.0;
+    let wanted = [step * 0.5 * (42.0 - 127.0), 1.0 / 127.0 * 0.5 * (-127.0 - 127.0)];
+    assert_eq!(out[0].tensor().unwrap().slice::<f32>().unwrap(), wanted);
+    for (settings, inputs, said) in [
+        (settings(3, 1, 3, 16, 0), vec![x(), weights(), scale()], "3 bits"),
+        (settings(0, 1, 4, 16, 0), vec![x(), weights(), scale()], "[0, 1]"),
+        (settings(3, 1 << 40, 4, 16, 0), vec![x(), weights(), scale()], "too large"),
+        (settings(3, 1, 4, 0, 0), vec![x(), weights(), scale()], "blocks of 0"),
+        (settings(3, 2, 4, 16, 0), vec![x(), weights(), scale()], "2 columns"),
+        (settings(3, 1, 4, 16, 0), vec![x(), weights(), scale(), tensor(&[2], &[0u8; 2])], "zero points"),
+        (settings(3, 1, 4, 16, 0), vec![x(), weights(), scale(), None, tensor(&[3], &[0i32, 1, 0])], "block 1 of 1"),
+        (settings(4, 1, 4, 16, 0), vec![x(), weights(), scale()], "4 rows"),
+    ] {
+        let error = run(&settings, &inputs).unwrap_err();
+        assert!(error.contains(said), "{error} lacks {said}");
+    }
+}

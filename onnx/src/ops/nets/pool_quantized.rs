@@ -84,8 +84,6 @@ struct Average {
     window: Option<Window>,
     include_pads: bool,
     channels_last: bool,
-    /// onnxruntime makes int8 that stood between QuantizeLinear and DequantizeLinear uint8, 128 more: a sum of floats is rounded elsewhere then.
-    moved: bool,
 }
 
 impl Kernel for Average {
@@ -103,14 +101,14 @@ impl Kernel for Average {
             other => bad!("expected int8 or uint8, found {}", other.element_type()),
         };
         let values = if self.channels_last { channels(&values, shape[0], size, shape[1]) } else { values };
-        let (y_zero, moved) = (y_zero as f32, if self.moved { 128.0 } else { 0.0 });
+        let y_zero = y_zero as f32;
         // Means in units of the output's scale, rounded as onnxruntime rounds: of a window with the zero point in them.
         let (means, mut out_shape): (Vec<f32>, Vec<usize>) = match &self.window {
             Some(window) => {
                 let plan = Plan::new(window, &shape, 4)?;
                 let values: Vec<f32> = values.iter().map(|v| (v - x_zero) as f32 * x_scale).collect();
                 let means = averages(&plan, &values, self.include_pads);
-                let round = |v: f32| (v / y_scale + (y_zero + moved)).round_ties_even() - moved;
+                let round = |v: f32| (v / y_scale + y_zero).round_ties_even();
                 (means.into_iter().map(round).collect(), plan.shape.to_vec())
             }
             None if size == 0 => bad!("an image without elements"),
@@ -150,11 +148,10 @@ fn average(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
         window: Some(Window::of_pool(attributes)?),
         include_pads: attributes.flag("count_include_pad", false)?,
         channels_last: attributes.flag("channels_last", false)?,
-        moved: attributes.flag("moved", false)?,
     }))
 }
 
 fn global(build: &Build<'_>) -> Result<Box<dyn Kernel>, OpError> {
     let channels_last = build.node.attributes.flag("channels_last", false)?;
-    Ok(Box::new(Average { window: None, include_pads: false, channels_last, moved: false }))
+    Ok(Box::new(Average { window: None, include_pads: false, channels_last }))
 }
