@@ -14,9 +14,12 @@ use crate::graph::attributes::Attribute;
 use crate::graph::convert::reads;
 use crate::graph::double_pairs;
 use crate::graph::float_operands;
+use crate::graph::half::rename;
 use crate::graph::half_rounding;
 use crate::graph::narrow::BITS;
 use crate::graph::quantised_rules;
+use crate::graph::ranks::floats;
+use crate::graph::ranks::is_cast_to_float;
 use crate::graph::ranks::ranks;
 use crate::graph::weights_alone;
 use crate::tensor::ElementType;
@@ -30,6 +33,7 @@ pub fn joined(graph: &Graph) -> Cow<'_, Graph> {
     }
     let mut graph = graph.clone();
     half_rounding::pass_on(&mut graph);
+    drop_needless_casts(&mut graph);
     let mut joiner = Joiner::new(&graph);
     double_pairs::remove(&mut joiner);
     float_operands::quantise(&mut joiner);
@@ -43,6 +47,21 @@ pub fn joined(graph: &Graph) -> Cow<'_, Graph> {
     joiner.nodes.rotate_left(graph.nodes.len());
     let (nodes, constants) = (joiner.nodes.into_iter().flatten().collect(), joiner.constants);
     Cow::Owned(Graph { nodes, constants, ..graph })
+}
+
+/// Takes casts of float to float out.
+fn drop_needless_casts(graph: &mut Graph) {
+    let floats = floats(graph);
+    for at in (0..graph.nodes.len()).rev() {
+        let node = &graph.nodes[at];
+        let ([input], [output]) = (node.inputs.as_slice(), node.outputs.as_slice()) else { continue };
+        let (input, output) = (input.clone(), output.clone());
+        let is_output = graph.outputs.iter().any(|p| p.name == output);
+        if is_cast_to_float(node) && floats.contains(&input) && !is_output {
+            graph.nodes.remove(at);
+            rename(&mut graph.nodes[at..], &output, &input);
+        }
+    }
 }
 
 pub fn is_quantize(node: &Node) -> bool {

@@ -1,9 +1,12 @@
-//! How many axes a value has, as far as declarations and the nodes before it say.
+//! How many axes values have and which are float, as far as declarations and the nodes before them say.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 
 use crate::graph::Graph;
 use crate::graph::Kind;
+use crate::graph::Node;
+use crate::tensor::ElementType;
 
 /// Operators whose result has the axes of their first input.
 const KEEPING: &[&str] = &[
@@ -39,6 +42,37 @@ const BROADCASTING: &[&str] = &["Add", "Div", "Max", "Min", "Mul", "Pow", "Sub",
 /// Operators whose result is a matrix.
 const FLAT: &[&str] = &["Flatten", "Gemm"];
 
+/// More operators whose result is of the type of their first input.
+const MOVING: &[&str] =
+    &["AveragePool", "Conv", "Expand", "Gather", "MaxPool", "ReduceMean", "Reshape", "Split", "Squeeze", "Unsqueeze"];
+
+/// Names of values that are known to be float.
+pub fn floats(graph: &Graph) -> HashSet<String> {
+    let ports = graph.inputs.iter().chain(&graph.outputs).map(|p| (&p.name, &p.kind));
+    let is_float = |kind: &Kind| matches!(kind, Kind::Tensor { element_type: Some(ElementType::F32), .. });
+    let mut known: HashSet<String> =
+        ports.chain(&graph.noted).filter(|(_, kind)| is_float(kind)).map(|(name, _)| name.clone()).collect();
+    let constants = graph.constants.iter().filter(|(_, t)| t.element_type() == ElementType::F32);
+    known.extend(constants.map(|(name, _)| name.clone()));
+    for node in &graph.nodes {
+        let float = |i: usize| node.inputs.get(i).is_some_and(|name| known.contains(name));
+        let makes = match node.op_type.as_str() {
+            "Cast" => is_cast_to_float(node),
+            "DequantizeLinear" | "Where" => float(1),
+            "QuantizeLinear" => false,
+            op => [KEEPING, BROADCASTING, FLAT, MOVING].iter().any(|all| all.contains(&op)) && float(0),
+        };
+        if makes {
+            known.extend(node.outputs.first().cloned());
+        }
+    }
+    known
+}
+
+pub fn is_cast_to_float(node: &Node) -> bool {
+    node.op_type == "Cast" && node.attributes.int_or("to", 0) == Ok(i64::from(ElementType::F32.onnx()))
+}
+
 /// Numbers of axes by the names of values.
 pub fn ranks(graph: &Graph) -> HashMap<String, usize> {
     let ports = graph.inputs.iter().chain(&graph.outputs).map(|p| (&p.name, &p.kind));
@@ -68,7 +102,6 @@ pub fn ranks(graph: &Graph) -> HashMap<String, usize> {
 mod tests {
     use super::*;
     use crate::graph::Dim;
-    use crate::graph::Node;
     use crate::graph::Port;
 
     #[test]

@@ -68,9 +68,9 @@ struct Weights {
 
 impl Weights {
     fn behind(joiner: &Joiner, name: &str, is_gemm: bool) -> Option<Weights> {
-        let (mut node, mut transposed) = (maker(joiner, name)?, false);
+        let (mut node, mut transposed) = (joiner.only_reader_of(name)?, false);
         if turns(node) && !is_gemm {
-            node = maker(joiner, node.inputs.first()?)?;
+            node = joiner.only_reader_of(node.inputs.first()?)?;
             transposed = true;
         }
         let ([number, scale] | [number, scale, _]) = node.inputs.as_slice() else { return None };
@@ -103,17 +103,6 @@ impl Weights {
         let block = if blockwise { block } else { BLOCK };
         fits.then_some(Weights { inputs, columns, transposed, axis, block, blockwise })
     }
-}
-
-/// The node that makes a value which one node reads, past casts of floats to float.
-fn maker<'a>(joiner: &'a Joiner, name: &str) -> Option<&'a Node> {
-    let mut node = joiner.only_reader_of(name)?;
-    let to_float = |n: &Node| n.op_type == "Cast" && n.attributes.int_or("to", 0) == Ok(1);
-    // the nodes are in order, so that the way back ends
-    while to_float(node) {
-        node = joiner.only_reader_of(node.inputs.first()?)?;
-    }
-    Some(node)
 }
 
 fn turns(node: &Node) -> bool {

@@ -44,11 +44,11 @@ pub async fn migrate(
     let mapped = table::mapping(options, outputs).map_err(StartError::Contract)?;
     let lease = database.lease().await?;
     let failed = |e| fault::sink_error(&e, "migrating", false);
-    // Waits for another `migrate` as long as that may take; DDL on big tables may take longer than a row does.
-    lease
-        .batch_execute("BEGIN; SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = '120s'")
-        .await
-        .map_err(failed)?;
+    // Waits for another `migrate` as long as that may take; DDL on big tables may take longer than a row does. Nobody waits
+    // for this one in the meantime, so it may stand still longer than a writer, on a machine whose disk is busy.
+    const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = '120s'; \
+                         SET LOCAL idle_in_transaction_session_timeout = '60s'";
+    lease.batch_execute(BEGIN).await.map_err(failed)?;
     lease.execute("SELECT pg_catalog.pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed)?;
     let mut done = control(&lease).await?;
     if options.create {
