@@ -9,6 +9,7 @@ use crate::graph::Graph;
 use crate::graph::Kind;
 use crate::graph::Node;
 use crate::graph::attributes::Attribute;
+use crate::graph::half_folding;
 use crate::graph::half_rounding;
 use crate::tensor::ElementType;
 use crate::tensor::Elements;
@@ -75,6 +76,7 @@ fn uses_half(graph: &Graph) -> bool {
 /// Constants, tensors and type codes inside.
 fn body(graph: &mut Graph) {
     half_rounding::pass_on(graph);
+    half_folding::fold(graph);
     let rounding = half_rounding::plan(graph);
     graph.constants.values_mut().for_each(wide);
     for kind in graph.noted.values_mut() {

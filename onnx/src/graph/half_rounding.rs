@@ -160,6 +160,11 @@ pub fn pass_on(graph: &mut Graph) {
     }
 }
 
+/// Names of the values that are float16.
+pub fn halves(graph: &Graph) -> BTreeSet<String> {
+    Facts::new(graph).half.into_iter().map(String::from).collect()
+}
+
 /// Plans the rounding of one graph, without its subgraphs.
 pub fn plan(graph: &Graph) -> Rounding {
     let mut facts = Facts::new(graph);
@@ -214,6 +219,11 @@ fn to(node: &Node) -> Option<i64> {
     }
 }
 
+/// Opset 18 defines Relu by Max, which has a float16 kernel.
+fn is_maximum(node: &Node) -> bool {
+    node.op_type == "Relu" && node.version >= 18
+}
+
 fn has_bodies(node: &Node) -> bool {
     node.attributes.graphs().next().is_some()
 }
@@ -229,8 +239,8 @@ impl<'a> Facts<'a> {
         for (i, node) in graph.nodes.iter().enumerate() {
             let reads_half = node.inputs.iter().any(|name| half.contains(name.as_str()));
             let op = node.op_type.as_str();
-            let native =
-                has_bodies(node) || node.domain.is_empty() && (MOVING.contains(&op) || COMPUTING.contains(&op));
+            let listed = MOVING.contains(&op) || COMPUTING.contains(&op) || is_maximum(node);
+            let native = has_bodies(node) || node.domain.is_empty() && listed;
             places.push(if native || !reads_half { Place::Native } else { Place::Widened });
             for name in reads(node) {
                 readers.entry(name).or_default().push(i);

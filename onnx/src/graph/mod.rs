@@ -5,6 +5,7 @@ pub mod convert;
 mod double_pairs;
 mod float_operands;
 pub mod half;
+mod half_folding;
 mod half_rounding;
 pub mod inline;
 pub mod narrow;

@@ -90,3 +90,27 @@ def upsampled():
     x = g.op("Tile", [g.op("Unsqueeze", [x, g.ints(2)]), g.ints(1, 1, 2, 1)])
     g.op("MatMul", [g.op("Reshape", [x, g.ints(-1, 24)]), g.weight(24, 2)], ["y"])
     return Made(g.model("net", ["x:f:n,12"], ["y:f:n,2"]), floats(12, "x"))
+
+
+@case("half_folded", "float16 inside", "Conv takes Mul, Add and BatchNormalization behind it into float16 weights; what changes nothing goes before anything rounds")
+def folded():
+    g = Graph(67)
+    x = g.op("Reshape", [inner(g), g.ints(-1, 2, 3, 1)])
+    first = g.op("Mul", [g.op("Conv", [x, half(g, 4, 2, 2, 1), half(g, 4)]), half(g, 1, 4, 1, 1)])
+    second = g.op("Conv", [g.op("Relu", [g.op("Add", [first, half(g, 4, 1, 1)])]), half(g, 3, 4, 1, 1)])
+    parts = [half(g, 3), half(g, 3), half(g, 3), g.const(np.abs(g.rng.normal(size=3)).astype(np.float16) + np.float16(0.3))]
+    third = g.op("Flatten", [g.op("BatchNormalization", [second, *parts], epsilon=1e-3)])
+    turned = g.op("Transpose", [g.op("Exp", [inner(g)])], perm=[1, 0])
+    back = g.op("Sqrt", [g.op("Transpose", [turned], perm=[1, 0])])
+    one, nought = (g.const(np.array(v, np.float16)) for v in (1, 0))
+    same = g.op("Cast", [g.op("Add", [g.op("Mul", [g.op("Tanh", [inner(g)]), one]), nought])], to=T.FLOAT16)
+    return outer(g, {"a": third, "b": back, "c": g.op("Sqrt", [g.op("Abs", [same])])}, 18)
+
+
+@case("half_relu", "float16 inside", "opset 18 defines Relu by Max, which runs in float16: beside another one that does, it rounds")
+def relu():
+    g = Graph(68)
+    x = g.op("MatMul", [inner(g), half(g, 6, 5)])
+    some = g.op("Relu", [g.op("Slice", [x, g.ints(1), g.ints(4), g.ints(1)])])
+    alone = g.op("Relu", [g.op("MatMul", [inner(g), half(g, 6, 5)])])
+    return outer(g, {"a": g.op("MatMul", [some, half(g, 3, 2)]), "b": g.op("MatMul", [alone, half(g, 5, 2)])}, 18)
