@@ -67,10 +67,11 @@ pub fn remove(joiner: &mut Joiner) {
 /// The node before, and the two after a DequantizeLinear, and what the two pairs do.
 fn pairs(joiner: &Joiner, inner: usize) -> Option<([usize; 3], [Step; 2])> {
     let node = joiner.node(inner).filter(|n| is_dequantize(n))?;
-    let before = joiner.maker_at(&node.inputs[0])?;
+    let number = node.inputs.first()?;
+    let before = joiner.maker_at(number)?;
     let after = joiner.only_reader(node.outputs.first()?)?;
     let last = joiner.only_reader(joiner.node(after)?.outputs.first()?)?;
-    joiner.only_reader(&node.inputs[0])?;
+    joiner.only_reader(number)?;
     let all = [before, inner, after, last].map(|i| joiner.node(i));
     let [Some(first), Some(_), Some(second), Some(end)] = all else { return None };
     if !is_quantize(first) || !is_quantize(second) || !is_dequantize(end) {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use half::f16;
@@ -14,42 +15,32 @@ use crate::graph::Graph;
 use crate::graph::Node;
 use crate::graph::convert::reads;
 use crate::graph::half::HALF;
-use crate::graph::half::rename;
 use crate::graph::half_rounding;
+use crate::graph::passing::take_out;
 use crate::graph::ranks::ranks;
 use crate::tensor::Tensor;
 
-/// Folds until nothing is left to fold.
 pub fn fold(graph: &mut Graph) {
-    pass_by(graph);
-    while fold_one(graph) {}
+    let (ranks, halves) = (ranks(graph), half_rounding::halves(graph));
+    let mut turned: HashMap<String, (Vec<i64>, String)> = HashMap::new();
+    take_out(graph, |graph, node| {
+        let same = unchanged(graph, (&ranks, &halves, &turned), node);
+        if let (None, "Transpose", [input], [output]) =
+            (&same, node.operator().as_str(), node.inputs.as_slice(), node.outputs.as_slice())
+            && let Ok(Some(perm)) = node.attributes.ints("perm")
+        {
+            turned.insert(output.clone(), (perm.to_vec(), input.clone()));
+        }
+        same
+    });
+    fold_convolutions(graph);
 }
 
-/// Lets readers of nodes that change nothing read what these read.
-fn pass_by(graph: &mut Graph) {
-    let (ranks, halves) = (ranks(graph), half_rounding::halves(graph));
-    let mut at = 0;
-    while let Some(node) = graph.nodes.get(at) {
-        let same = match node.outputs.as_slice() {
-            [output] if !graph.outputs.iter().any(|p| p.name == *output) => unchanged(graph, (&ranks, &halves), node),
-            _ => None,
-        };
-        match same {
-            Some(same) => {
-                let output = graph.nodes.remove(at).outputs.swap_remove(0);
-                rename(&mut graph.nodes[at..], &output, &same);
-            }
-            None => at += 1,
-        }
-    }
-}
+/// Names of ranks, of values that are float16, and what transpositions made of which value.
+type Known<'a> = (&'a HashMap<String, usize>, &'a BTreeSet<String>, &'a HashMap<String, (Vec<i64>, String)>);
 
 /// The value that a node makes once more.
-fn unchanged(
-    graph: &Graph,
-    (ranks, halves): (&HashMap<String, usize>, &BTreeSet<String>),
-    node: &Node,
-) -> Option<String> {
+fn unchanged(graph: &Graph, (ranks, halves, turned): Known<'_>, node: &Node) -> Option<String> {
     if !node.domain.is_empty() {
         return None;
     }
@@ -73,46 +64,55 @@ fn unchanged(
             (fits && to.iter().all(|d| *d == 1)).then(|| a.cloned())?
         }
         "Transpose" => {
-            let first = graph.nodes.iter().find(|n| n.outputs.first() == a && n.operator() == "Transpose")?;
-            let perm = |n: &Node| n.attributes.ints("perm").ok().flatten().map(<[i64]>::to_vec);
-            let (first_perm, second_perm) = (perm(first)?, perm(node)?);
-            let cancel = second_perm.len() == first_perm.len()
-                && second_perm.iter().enumerate().all(|(i, p)| first_perm.get(*p as usize) == Some(&(i as i64)));
-            cancel.then(|| first.inputs.first().cloned())?
+            let (first, source) = turned.get(a?)?;
+            let second = node.attributes.ints("perm").ok()??;
+            let mut places = second.iter().enumerate();
+            let cancel = second.len() == first.len()
+                && places.all(|(i, p)| usize::try_from(*p).is_ok_and(|p| first.get(p) == Some(&(i as i64))));
+            cancel.then(|| source.clone())
         }
         _ => None,
     }
 }
 
-/// Folds the first node that can be; false if there is none.
-fn fold_one(graph: &mut Graph) -> bool {
+/// Folds what stands behind each Conv into it.
+fn fold_convolutions(graph: &mut Graph) {
+    let mut readers: HashMap<String, Vec<usize>> = HashMap::new();
+    for (i, node) in graph.nodes.iter().enumerate() {
+        reads(node).into_iter().for_each(|name| readers.entry(name).or_default().push(i));
+    }
+    let mut gone = HashSet::new();
     for at in 0..graph.nodes.len() {
-        if let Some((next, weights, bias)) = folded(graph, at) {
-            let removed = graph.nodes.remove(next);
-            let names = ["#weights", "#bias"].map(|part| format!("{}{part}", removed.outputs[0]));
-            graph.constants.insert(names[0].clone(), Arc::new(weights));
-            let conv = &mut graph.nodes[at];
-            conv.inputs[1].clone_from(&names[0]);
+        while let Some((next, weights, bias)) = folded(graph, &readers, at) {
+            let [conv, node] = [at, next].map(|i| graph.nodes[i].outputs.clone());
+            let made = node.first().cloned().unwrap_or_default();
+            let mut inputs = vec![format!("{made}#weights")];
+            graph.constants.insert(inputs[0].clone(), Arc::new(weights));
             if let Some(bias) = bias {
-                graph.constants.insert(names[1].clone(), Arc::new(bias));
-                conv.inputs.truncate(2);
-                conv.inputs.push(names[1].clone());
+                inputs.push(format!("{made}#bias"));
+                graph.constants.insert(inputs[1].clone(), Arc::new(bias));
             }
-            conv.outputs = removed.outputs;
-            return true;
+            graph.nodes[at].inputs.truncate(1);
+            graph.nodes[at].inputs.extend(inputs);
+            graph.nodes[at].outputs = node;
+            // nobody reads what the Conv alone made
+            graph.nodes[next].outputs = conv;
+            gone.insert(next);
         }
     }
-    false
+    let nodes = std::mem::take(&mut graph.nodes).into_iter().enumerate();
+    graph.nodes = nodes.filter(|(i, _)| !gone.contains(i)).map(|(_, node)| node).collect();
 }
 
 /// The node behind a Conv that it can do itself, with the weights and the bias that it needs for that.
-fn folded(graph: &Graph, at: usize) -> Option<(usize, Tensor, Option<Tensor>)> {
+fn folded(graph: &Graph, readers: &HashMap<String, Vec<usize>>, at: usize) -> Option<(usize, Tensor, Option<Tensor>)> {
     let conv = graph.nodes.get(at).filter(|n| n.operator() == "Conv")?;
     let is_output = |name: &String| graph.outputs.iter().any(|p| p.name == *name);
     let [output] = conv.outputs.as_slice() else { return None };
-    let mut readers = graph.nodes.iter().enumerate().filter(|(_, n)| reads(n).contains(output));
-    let ((next, node), None) = (readers.next()?, readers.next()) else { return None };
-    if is_output(output) || node.outputs.iter().any(is_output) || node.inputs.first() != Some(output) {
+    let &[next] = readers.get(output)?.as_slice() else { return None };
+    let node = graph.nodes.get(next)?;
+    let [made] = node.outputs.as_slice() else { return None };
+    if is_output(output) || is_output(made) || node.inputs.first() != Some(output) {
         return None;
     }
     let constant = |name: &String| graph.constants.get(name).filter(|t| t.slice::<f16>().is_ok());

@@ -9,6 +9,7 @@ mod half_folding;
 mod half_rounding;
 pub mod inline;
 pub mod narrow;
+mod passing;
 pub mod quantised;
 mod quantised_rules;
 mod ranks;

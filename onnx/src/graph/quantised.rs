@@ -14,9 +14,9 @@ use crate::graph::attributes::Attribute;
 use crate::graph::convert::reads;
 use crate::graph::double_pairs;
 use crate::graph::float_operands;
-use crate::graph::half::rename;
 use crate::graph::half_rounding;
 use crate::graph::narrow::BITS;
+use crate::graph::passing::take_out;
 use crate::graph::quantised_rules;
 use crate::graph::ranks::floats;
 use crate::graph::ranks::is_cast_to_float;
@@ -52,16 +52,7 @@ pub fn joined(graph: &Graph) -> Cow<'_, Graph> {
 /// Takes casts of float to float out.
 fn drop_needless_casts(graph: &mut Graph) {
     let floats = floats(graph);
-    for at in (0..graph.nodes.len()).rev() {
-        let node = &graph.nodes[at];
-        let ([input], [output]) = (node.inputs.as_slice(), node.outputs.as_slice()) else { continue };
-        let (input, output) = (input.clone(), output.clone());
-        let is_output = graph.outputs.iter().any(|p| p.name == output);
-        if is_cast_to_float(node) && floats.contains(&input) && !is_output {
-            graph.nodes.remove(at);
-            rename(&mut graph.nodes[at..], &output, &input);
-        }
-    }
+    take_out(graph, |_, node| node.inputs.first().filter(|x| is_cast_to_float(node) && floats.contains(*x)).cloned());
 }
 
 pub fn is_quantize(node: &Node) -> bool {

@@ -45,6 +45,9 @@ pub fn read(proto: &TensorProto, folder: Option<&Path>) -> Result<Tensor, LoadEr
         } else {
             proto.int32_data.iter().map(|v| *v as u8).collect()
         };
+        if bytes.len() != (len * bits).div_ceil(8) {
+            return Err(broken(OpError::bad(format!("{} bytes for {len} numbers of {bits} bits", bytes.len()))));
+        }
         from_raw(element_type, &narrow::unpacked(&bytes, len, bits, element_type == ElementType::I8), len)
     } else if proto.data_location == 1 {
         let bytes = external(proto, folder, len * element_type.size())?;

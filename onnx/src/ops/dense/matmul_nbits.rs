@@ -43,6 +43,8 @@ pub const TRANSPOSED: &str = "transposed";
 pub const BLOCKWISE: &str = "blockwise";
 /// The accuracy level at which the left side is quantised.
 pub const INT8: i64 = 4;
+/// Numbers of a block at most; nobody writes more than some hundreds.
+const LARGEST_BLOCK: usize = 1 << 16;
 /// Positions of inputs.
 const WEIGHTS: usize = 1;
 const SCALES: usize = 2;
@@ -114,7 +116,7 @@ impl Product {
         let Some(bits) = usize::try_from(bits).ok().filter(|b| [2, 4, 8].contains(b)) else {
             bad!("{bits} bits, of 2, 4 and 8");
         };
-        if block == 0 || !(block * bits).is_multiple_of(8) {
+        if block == 0 || block > LARGEST_BLOCK || !(block * bits).is_multiple_of(8) {
             bad!("blocks of {block} numbers of {bits} bits");
         }
         // sizes that MLAS has int8 products for; it computes with others in float
