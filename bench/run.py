@@ -5,6 +5,7 @@ import argparse
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import sys
@@ -87,9 +88,8 @@ def backlog(bench, given, result):
     say(f"  {result['backlog']['seconds']} s")
     result["rounds"] = {n: [] for n in names}
     for i in range(given.rounds):
-        # Another one begins each time, so that nobody always follows the same neighbour.
-        turn = i % len(names)
-        for name in names[turn:] + names[:turn]:
+        # Another order each time, the same in every run of the bench, so that nobody always follows the same neighbour.
+        for name in random.Random(i).sample(names, len(names)):
             result["rounds"][name].append(one(bench, given, result, name, f"round {i + 1}"))
         save(result, given)
     if any(n.startswith("tidemill") for n in names):

@@ -95,11 +95,16 @@ class Postgres:
             return False
 
     def new_database(self, template="fresh"):
-        """A database with the table `scored`, empty unless the template says otherwise, after a checkpoint."""
+        """A database with the table `scored`, empty unless the template says otherwise, after a checkpoint.
+
+        Everything on the machine is written back before it is given out: what one contender left (the broker's log, a
+        dropped table's pages) would be the next one's waiting.
+        """
         self.runs += 1
         name = f"run{self.runs}"
         self.admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         self.admin.execute("CHECKPOINT")
+        os.sync()
         return name
 
     def drop(self, name):
