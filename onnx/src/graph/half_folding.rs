@@ -20,14 +20,17 @@ use crate::graph::passing::take_out;
 use crate::graph::ranks::ranks;
 use crate::tensor::Tensor;
 
+/// Folds what can be, and lets readers of nodes that change nothing read what these read.
 pub fn fold(graph: &mut Graph) {
     let (ranks, halves) = (ranks(graph), half_rounding::halves(graph));
+    let outputs: HashSet<String> = graph.outputs.iter().map(|p| p.name.clone()).collect();
     let mut turned: HashMap<String, (Vec<i64>, String)> = HashMap::new();
     take_out(graph, |graph, node| {
         let same = unchanged(graph, (&ranks, &halves, &turned), node);
         if let (None, "Transpose", [input], [output]) =
             (&same, node.operator().as_str(), node.inputs.as_slice(), node.outputs.as_slice())
             && let Ok(Some(perm)) = node.attributes.ints("perm")
+            && !outputs.contains(output)
         {
             turned.insert(output.clone(), (perm.to_vec(), input.clone()));
         }

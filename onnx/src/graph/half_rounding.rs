@@ -18,6 +18,7 @@ use crate::graph::half::HALF;
 use crate::graph::half::cast;
 use crate::graph::half::is_half;
 use crate::graph::half::rename;
+use crate::graph::passing::take_out;
 use crate::tensor::ElementType;
 
 const BOOL: i64 = 9;
@@ -131,33 +132,17 @@ struct Facts<'a> {
 /// Takes out what passes its input on, and casts that are there already, as onnxruntime does before it looks at float16.
 pub fn pass_on(graph: &mut Graph) {
     let mut casts: BTreeMap<(String, i64), String> = BTreeMap::new();
-    let mut at = 0;
-    while let Some(node) = graph.nodes.get(at) {
-        let ([input, ..], [output, ..]) = (node.inputs.as_slice(), node.outputs.as_slice()) else {
-            at += 1;
-            continue;
-        };
-        let passes = (node.op_type == "Identity" || node.op_type == "Dropout" && node.inputs.len() == 1)
-            && node.domain.is_empty()
-            && node.outputs.iter().skip(1).all(String::is_empty);
-        let same = match to(node) {
-            _ if passes => Some(input.clone()),
-            Some(code) => casts.get(&(input.clone(), code)).cloned(),
-            None => None,
-        };
-        match same.filter(|_| !graph.outputs.iter().any(|p| p.name == *output)) {
-            Some(same) => {
-                let node = graph.nodes.remove(at);
-                rename(&mut graph.nodes[at..], &node.outputs[0], &same);
-            }
-            None => {
-                if let Some(code) = to(node) {
-                    casts.entry((input.clone(), code)).or_insert_with(|| output.clone());
-                }
-                at += 1;
-            }
+    take_out(graph, |_, node| {
+        let ([input, ..], [output, ..]) = (node.inputs.as_slice(), node.outputs.as_slice()) else { return None };
+        let passes = node.op_type == "Identity" || node.op_type == "Dropout" && node.inputs.len() == 1;
+        if passes && node.domain.is_empty() {
+            return Some(input.clone());
         }
-    }
+        let cast = (input.clone(), to(node)?);
+        let same = casts.get(&cast).cloned();
+        casts.entry(cast).or_insert_with(|| output.clone());
+        same
+    });
 }
 
 /// Names of the values that are float16.

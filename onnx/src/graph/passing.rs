@@ -8,8 +8,8 @@ use crate::graph::Node;
 use crate::graph::convert::reads;
 use crate::graph::half::rename;
 
-/// Asks `same` of each node, in order, for the value that it makes once more, and lets all readers read that one. Nodes that
-/// make an output of the graph stay.
+/// Asks `same` of each node, in order, for the value that its only output makes once more, and lets all readers read that one.
+/// Nodes that make an output of the graph are asked as well, and stay.
 pub fn take_out(graph: &mut Graph, mut same: impl FnMut(&Graph, &Node) -> Option<String>) {
     let outputs: HashSet<String> = graph.outputs.iter().map(|p| p.name.clone()).collect();
     let mut renamed: HashMap<String, String> = HashMap::new();
@@ -20,7 +20,9 @@ pub fn take_out(graph: &mut Graph, mut same: impl FnMut(&Graph, &Node) -> Option
             }
         }
         let made = match node.outputs.as_slice() {
-            [output] if !outputs.contains(output) => same(graph, &node).map(|to| (output.clone(), to)),
+            [output, more @ ..] if more.iter().all(String::is_empty) => {
+                same(graph, &node).filter(|_| !outputs.contains(output)).map(|to| (output.clone(), to))
+            }
             _ => None,
         };
         match made {

@@ -6,6 +6,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::hash::DefaultHasher;
+use std::hash::Hash;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 use crate::graph::Graph;
@@ -103,6 +106,8 @@ pub struct Joiner {
     readers: HashMap<String, Vec<usize>>,
     outputs: HashSet<String>,
     ranks: HashMap<String, usize>,
+    /// Names of known floats by the digest of their contents.
+    floats: HashMap<u64, Vec<String>>,
 }
 
 impl Joiner {
@@ -120,6 +125,12 @@ impl Joiner {
                 known.insert(name.clone(), tensor.clone());
             }
         }
+        let mut floats = HashMap::<u64, Vec<String>>::new();
+        for (name, tensor) in &known {
+            if let Some(digest) = digest(tensor) {
+                floats.entry(digest).or_default().push(name.clone());
+            }
+        }
         Joiner {
             nodes: graph.nodes.iter().cloned().map(Some).collect(),
             constants: graph.constants.clone(),
@@ -128,6 +139,7 @@ impl Joiner {
             readers,
             outputs: graph.outputs.iter().map(|p| p.name.clone()).collect(),
             ranks: ranks(graph),
+            floats,
         }
     }
 
@@ -170,9 +182,10 @@ impl Joiner {
         self.readers.get(name).map_or(0, Vec::len) + usize::from(self.is_output(name))
     }
 
-    /// How often nodes read a constant or one of equal contents; those that are computed while loading do not count.
+    /// How often nodes read a constant of floats or one of equal contents; those that are computed while loading do not count.
     pub fn uses_of_equal(&self, constant: &Tensor) -> usize {
-        let equal = self.known.iter().filter(|(_, other)| ***other == *constant).map(|(name, _)| name);
+        let alike = digest(constant).and_then(|digest| self.floats.get(&digest)).into_iter().flatten();
+        let equal = alike.filter(|name| self.constant(name).is_some_and(|other| **other == *constant));
         let stays = |n: &&Node| !is_quantize(n) || n.inputs.iter().any(|name| self.constant(name).is_none());
         let uses = |name: &String| {
             self.all_readers(name).into_iter().filter(stays).count() + usize::from(self.is_output(name))
@@ -194,6 +207,9 @@ impl Joiner {
 
     /// Adds a constant.
     pub fn add(&mut self, name: &str, tensor: Tensor) {
+        if let Some(digest) = digest(&tensor) {
+            self.floats.entry(digest).or_default().push(name.into());
+        }
         let tensor = Arc::new(tensor);
         self.constants.insert(name.into(), tensor.clone());
         self.known.insert(name.into(), tensor);
@@ -251,7 +267,7 @@ impl Joiner {
 
     /// What an input was dequantised from.
     pub fn source(&self, name: &str) -> Option<Part> {
-        let node = self.node(*self.made_by.get(name)?).filter(|n| is_dequantize(n))?;
+        let node = self.maker(name).filter(|n| is_dequantize(n))?;
         self.part(node)
     }
 
@@ -303,9 +319,7 @@ impl Joiner {
             // only where one node reads the number, once it is dequantised
             let &[reader] = self.readers(&output) else { continue };
             let Some(node) = self.node(reader).filter(|n| is_dequantize(n) && n.inputs.len() == 3) else { continue };
-            let read = node.outputs.first().map_or(0, |name| {
-                self.readers.get(name).map_or(0, Vec::len) + usize::from(self.outputs.contains(name))
-            });
+            let read = node.outputs.first().map_or(0, |name| self.uses(name));
             if read != 1 || part.scales != 1 || node.inputs[0] != output || !self.alike(&node.inputs[2], &part.names[2])
             {
                 continue;
@@ -327,6 +341,14 @@ impl Joiner {
     fn alike(&self, a: &str, b: &str) -> bool {
         a == b || self.constant(a).zip(self.constant(b)).is_some_and(|(a, b)| a == b)
     }
+}
+
+/// The same for floats of equal shape and contents, where 0 is -0.
+fn digest(tensor: &Tensor) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    tensor.shape().hash(&mut hasher);
+    tensor.slice::<f32>().ok()?.iter().for_each(|x| (x + 0.0).to_bits().hash(&mut hasher));
+    Some(hasher.finish())
 }
 
 /// A node in place of several, and whether it quantises its result.
