@@ -27,11 +27,15 @@ pub fn quantise(joiner: &mut Joiner) {
 /// What a layer has in float, and the scales of the rest.
 struct Found {
     x_scale: f32,
-    /// Of weights that are quantised already.
-    w_scales: Option<Tensor>,
-    weights: Option<Tensor>,
+    weights: Weights,
     bias: Option<Tensor>,
     title: String,
+}
+
+enum Weights {
+    Float(Tensor),
+    /// With these scales.
+    Quantised(Tensor),
 }
 
 fn found(joiner: &Joiner, i: usize) -> Option<Found> {
@@ -55,7 +59,7 @@ fn found(joiner: &Joiner, i: usize) -> Option<Found> {
     let title = node.outputs.first()?.clone();
     let Some(dequantize) = joiner.maker(w).filter(|n| is_dequantize(n)) else {
         let weights = joiner.constant(w).filter(|t| float(t))?;
-        return Some(Found { x_scale, w_scales: None, weights: Some(weights.as_ref().clone()), bias, title });
+        return Some(Found { x_scale, weights: Weights::Float(weights.as_ref().clone()), bias, title });
     };
     let w_scales = joiner.constant(dequantize.inputs.get(1)?).filter(|s| float(s))?.as_ref().clone();
     let size = bias.as_ref()?.len();
@@ -67,7 +71,7 @@ fn found(joiner: &Joiner, i: usize) -> Option<Found> {
             return None;
         }
     }
-    Some(Found { x_scale, w_scales: Some(w_scales), weights: None, bias, title })
+    Some(Found { x_scale, weights: Weights::Quantised(w_scales), bias, title })
 }
 
 /// Whether a value goes to a QuantizeLinear and nowhere else, past Relu and Clip.
@@ -89,10 +93,9 @@ fn leads_to_quantisation(joiner: &Joiner, node: &Node) -> bool {
 
 impl Found {
     fn quantise(self, joiner: &mut Joiner, at: usize) -> Result<(), OpError> {
-        let w_scales = match self.w_scales {
-            Some(scales) => scales,
-            None => {
-                let Some(weights) = self.weights else { return Ok(()) };
+        let w_scales = match self.weights {
+            Weights::Quantised(scales) => scales,
+            Weights::Float(weights) => {
                 let values = weights.slice::<f32>()?;
                 let (scale, zero) = range(values, -128.0);
                 let numbers = values.iter().map(|x| quantum::<i8>(x / scale, zero as i8)).collect();

@@ -200,7 +200,7 @@ impl Joiner {
     }
 
     /// The node that makes a value which one node reads, and nobody else.
-    pub fn only_reader_of(&self, name: &str) -> Option<&Node> {
+    pub fn private_maker(&self, name: &str) -> Option<&Node> {
         self.only_reader(name)?;
         self.maker(name)
     }

@@ -139,11 +139,17 @@ fn gives_floats(joiner: &Joiner, node: &Node) -> bool {
 /// Whether a Relu or Clip with a single reader stands behind a value and no QuantizeLinear that would do as well: onnxruntime
 /// takes the two for one then, and leaves both as they are.
 pub fn is_bounded(joiner: &Joiner, output: &str) -> bool {
-    let &[bound] = joiner.all_readers(output).as_slice() else { return false };
-    let ("Relu" | "Clip", [bounded]) = (bound.op_type.as_str(), bound.outputs.as_slice()) else { return false };
+    let Some((bound, bounded)) = bound_behind(joiner, output) else { return false };
     let &[after] = joiner.all_readers(bounded).as_slice() else { return false };
     let needless = is_quantize(after) && is_needless(joiner, bound, &after.inputs);
     !needless && !joiner.is_output(bounded)
+}
+
+/// The Relu or Clip that alone reads a value, and what it makes.
+pub fn bound_behind<'a>(joiner: &'a Joiner, output: &str) -> Option<(&'a Node, &'a str)> {
+    let &[bound] = joiner.all_readers(output).as_slice() else { return None };
+    let ("Relu" | "Clip", [bounded]) = (bound.op_type.as_str(), bound.outputs.as_slice()) else { return None };
+    Some((bound, bounded))
 }
 
 /// Whether quantising with the inputs `y` bounds a value as much as a Relu or Clip before it does.

@@ -13,6 +13,7 @@ use crate::graph::quantised::Joiner;
 use crate::graph::quantised::Made;
 use crate::graph::quantised::is_dequantize;
 use crate::graph::quantised::is_quantize;
+use crate::graph::quantised_rules::bound_behind;
 use crate::graph::quantised_rules::is_bounded;
 use crate::ops::dense::matmul_nbits;
 use crate::registry::MICROSOFT;
@@ -68,9 +69,9 @@ struct Weights {
 
 impl Weights {
     fn behind(joiner: &Joiner, name: &str, is_gemm: bool) -> Option<Weights> {
-        let (mut node, mut transposed) = (joiner.only_reader_of(name)?, false);
+        let (mut node, mut transposed) = (joiner.private_maker(name)?, false);
         if turns(node) && !is_gemm {
-            node = joiner.only_reader_of(node.inputs.first()?)?;
+            node = joiner.private_maker(node.inputs.first()?)?;
             transposed = true;
         }
         let ([number, scale] | [number, scale, _]) = node.inputs.as_slice() else { return None };
@@ -114,7 +115,7 @@ fn numbers_shape(joiner: &Joiner, name: &str) -> Option<Vec<usize>> {
     if let Some(numbers) = joiner.constant(name) {
         return matches!(numbers.element_type(), ElementType::I8 | ElementType::U8).then(|| numbers.shape().to_vec());
     }
-    let node = joiner.only_reader_of(name)?;
+    let node = joiner.private_maker(name)?;
     if turns(node) {
         let numbers = joiner.constant(node.inputs.first()?)?;
         let small = matches!(numbers.element_type(), ElementType::I8 | ElementType::U8);
@@ -177,12 +178,10 @@ fn stands_alone(joiner: &Joiner, node: &Node, columns: usize) -> bool {
 
 fn is_left(joiner: &Joiner, output: &str) -> bool {
     let to_eight_bits = |n: &Node| is_quantize(n) && is_of_eight_bits(joiner, n);
-    let readers = joiner.all_readers(output);
-    if readers.iter().any(|n| to_eight_bits(n)) || is_bounded(joiner, output) {
+    if joiner.all_readers(output).into_iter().any(to_eight_bits) || is_bounded(joiner, output) {
         return false;
     }
     // a bound that the quantisation behind it does as well is left out
-    let &[bound] = readers.as_slice() else { return true };
-    let then = bound.outputs.iter().flat_map(|name| joiner.all_readers(name));
-    !matches!(bound.op_type.as_str(), "Relu" | "Clip") || !then.into_iter().any(to_eight_bits)
+    let Some((_, bounded)) = bound_behind(joiner, output) else { return true };
+    !joiner.all_readers(bounded).into_iter().any(to_eight_bits)
 }

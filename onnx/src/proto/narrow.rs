@@ -13,6 +13,11 @@ pub fn from_onnx(code: i32) -> Option<(ElementType, usize)> {
     }
 }
 
+/// The type that holds the numbers of a code of `TensorProto.DataType`, and how many bits a number has in a file.
+pub fn stored(code: i32) -> Option<(ElementType, usize)> {
+    ElementType::from_onnx(code).map(|kind| (kind, 8 * kind.size())).or_else(|| from_onnx(code))
+}
+
 /// One number a byte, of `len` that lie `8 / bits` to a byte with the first in the lowest bits; signed ones by their sign.
 pub fn unpacked(bytes: &[u8], len: usize, bits: usize, signed: bool) -> Vec<u8> {
     let (each, unused) = (8 / bits, 8 - bits);

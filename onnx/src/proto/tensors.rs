@@ -28,13 +28,11 @@ use crate::tensor::volume_within;
 /// If dimensions and data disagree, the type is not known here, or the other file is missing, short or outside the folder.
 pub fn read(proto: &TensorProto, folder: Option<&Path>) -> Result<Tensor, LoadError> {
     let broken = |e: OpError| LoadError::Broken(format!("tensor `{}`: {e}", proto.name));
-    let known = ElementType::from_onnx(proto.data_type).map(|t| (t, 8 * t.size()));
-    let (element_type, bits) =
-        known.or_else(|| narrow::from_onnx(proto.data_type)).ok_or_else(|| LoadError::Unsupported {
-            operator: format!("element type {}", proto.data_type),
-            node: proto.name.clone(),
-            why: "float16, float, double, whole numbers, bool and string are known".into(),
-        })?;
+    let (element_type, bits) = narrow::stored(proto.data_type).ok_or_else(|| LoadError::Unsupported {
+        operator: format!("element type {}", proto.data_type),
+        node: proto.name.clone(),
+        why: "float16, float, double, whole numbers, bool and string are known".into(),
+    })?;
     let shape = shape(&proto.dims).map_err(broken)?;
     let len = volume_within(&shape, element_type.size(), limits::WEIGHT_BYTES).map_err(broken)?;
     let data = if bits < 8 {

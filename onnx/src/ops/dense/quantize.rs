@@ -52,13 +52,11 @@ impl Linear {
         let attributes = &build.node.attributes;
         let (wanted, mut bits) = match i32::try_from(attributes.int_or("output_dtype", 0)?).unwrap_or(-1) {
             0 => (None, 8),
-            code => match narrow::from_onnx(code) {
-                Some((kind, bits)) => (Some(kind), bits),
-                None => {
-                    let known = ElementType::from_onnx(code);
-                    (Some(known.ok_or_else(|| OpError::unsupported(format!("element type {code}")))?), 8)
-                }
-            },
+            code => {
+                let stored = narrow::stored(code);
+                let (kind, bits) = stored.ok_or_else(|| OpError::unsupported(format!("element type {code}")))?;
+                (Some(kind), bits.min(8))
+            }
         };
         if let Some(told) = attributes.int(BITS)? {
             bits = usize::try_from(told).ok().filter(|b| (1..8).contains(b)).ok_or_else(|| missing(BITS))?;

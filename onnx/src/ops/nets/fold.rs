@@ -33,8 +33,8 @@ impl Col2Im {
         let columns = inputs.tensor(0)?;
         let (image, block) = (sides(inputs, 1)?, sides(inputs, 2)?);
         let axes = three(&self.0.place(&image, &block)?);
-        let taps = product(&axes, |a| a.kernel)?;
-        let windows = product(&axes, |a| a.output)?;
+        let taps = volume(&axes.each_ref().map(|a| a.kernel), 1)?;
+        let windows = volume(&axes.each_ref().map(|a| a.output), 1)?;
         let &[n, rows, width] = columns.shape() else {
             bad!("columns of {:?}: three axes are wanted", columns.shape())
         };
@@ -70,11 +70,6 @@ fn add<T: Real>(axes: &[Axis; 3], columns: &[T], image: &mut [T]) {
             }
         }
     }
-}
-
-fn product(axes: &[Axis; 3], of: impl Fn(&Axis) -> usize) -> Result<usize, OpError> {
-    let sum = axes.iter().try_fold(1usize, |p, a| p.checked_mul(of(a)));
-    sum.ok_or_else(|| OpError::bad("an image or a block too large to count"))
 }
 
 /// Lengths of spatial axes.
