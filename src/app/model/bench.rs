@@ -1,6 +1,5 @@
 //! `tidemill model bench`: what decoding, scoring and encoding of a record cost one thread, by batch size, without any service.
 
-use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use crate::adapters::models::golden;
 use crate::adapters::postgres::encode::Encoder;
 use crate::adapters::postgres::planned;
 use crate::app::model::events;
+use crate::app::model::lines;
 use crate::app::prepare;
 use crate::app::prepare::Prepared;
 use crate::cli::Exit;
@@ -123,11 +123,7 @@ fn mill(config: &Config, prepared: Prepared) -> anyhow::Result<(Mill, Bundle)> {
 
 fn recorded(file: Option<&Path>, bundle: &Bundle) -> anyhow::Result<Vec<Vec<u8>>> {
     let events: Vec<Vec<u8>> = match file {
-        Some(path) => {
-            let lines: Result<Vec<_>, _> = events::open(path)?.split(b'\n').collect();
-            let lines = lines.with_context(|| path.display().to_string())?;
-            lines.into_iter().filter(|l| !l.iter().all(u8::is_ascii_whitespace)).collect()
-        }
+        Some(path) => lines::open(path)?.collect::<Result<_, _>>()?,
         None => golden::events(bundle).map_err(|e| anyhow!("{e}"))?,
     };
     ensure!(!events.is_empty(), "there are no events to measure with; name some by --events FILE");

@@ -1,14 +1,9 @@
 //! Events without a topic: lines become batches, and rows come back as JSON.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io;
-use std::io::BufRead;
-use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
 use anyhow::anyhow;
 use tidemill_onnx::json::write::float;
 use tidemill_onnx::json::write::text;
@@ -31,17 +26,6 @@ use crate::domain::scored::Rows;
 use crate::domain::verdict::Verdicts;
 use crate::pipeline::mill::Mill;
 use crate::ports::RowEncoder;
-
-/// Lines of a file, or of the standard input for `-`.
-///
-/// # Errors
-/// If the file cannot be opened.
-pub fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
-    if path.as_os_str() == "-" {
-        return Ok(Box::new(io::stdin().lock()));
-    }
-    Ok(Box::new(BufReader::new(File::open(path).with_context(|| path.display().to_string())?)))
-}
 
 /// One batch of these payloads, in their order.
 pub fn batch<'a>(events: impl Iterator<Item = &'a [u8]>) -> Batch {

@@ -1,7 +1,6 @@
 //! `tidemill model init`: a first bundle from an ONNX file and some events.
 
 use std::fs;
-use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +19,7 @@ use crate::adapters::models::bundle::MODEL_FILE;
 use crate::app::model::draft;
 use crate::app::model::events;
 use crate::app::model::events::JsonRows;
+use crate::app::model::lines;
 use crate::app::model::options;
 use crate::app::model::ordered;
 use crate::cli::Exit;
@@ -34,11 +34,9 @@ const GOLDEN_MAX: usize = 100;
 /// What is wrong with the model, the events, or how they go together.
 pub fn init(args: &ModelInitArgs) -> anyhow::Result<Exit> {
     ensure!(!args.out.exists(), "{} exists already; name another folder by --out", args.out.display());
-    let lines: Vec<String> = events::open(&args.events)?
-        .lines()
-        .collect::<Result<_, _>>()
-        .with_context(|| args.events.display().to_string())?;
-    let lines: Vec<String> = lines.into_iter().filter(|l| !l.trim().is_empty()).collect();
+    let text =
+        |line: anyhow::Result<Vec<u8>>| String::from_utf8(line?).with_context(|| args.events.display().to_string());
+    let lines: Vec<String> = lines::open(&args.events)?.map(text).collect::<Result<_, _>>()?;
     let mut parsed: Vec<Json> = vec![];
     for (i, line) in lines.iter().enumerate() {
         parsed.push(serde_json::from_str(line).with_context(|| format!("event {} is not JSON", i + 1))?);

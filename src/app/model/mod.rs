@@ -5,6 +5,7 @@ mod draft;
 mod events;
 mod init;
 mod inspect;
+mod lines;
 mod ordered;
 mod predict;
 mod rows;

@@ -1,15 +1,13 @@
 //! `tidemill model predict`: events through the decoder and the mill of the daemon.
 
 use std::io;
-use std::io::BufRead;
 use std::io::BufWriter;
 use std::io::Write;
 use std::sync::Arc;
 
-use anyhow::Context;
-
 use crate::app::model::events;
 use crate::app::model::events::JsonRows;
+use crate::app::model::lines;
 use crate::cli::Exit;
 use crate::cli::ModelPredictArgs;
 use crate::domain::scored::Scored;
@@ -25,12 +23,8 @@ pub fn predict(args: &ModelPredictArgs) -> anyhow::Result<Exit> {
     let mut mill = events::mill(&bundle, Arc::new(JsonRows { specs: bundle.outputs() }))?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut waiting: Vec<Vec<u8>> = vec![];
-    for line in events::open(&args.events)?.split(b'\n') {
-        let line = line.with_context(|| args.events.display().to_string())?;
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        waiting.push(line);
+    for line in lines::open(&args.events)? {
+        waiting.push(line?);
         if waiting.len() == args.batch as usize {
             turn(&mut mill, &mut waiting, &mut out)?;
         }

@@ -1,9 +1,6 @@
 //! `tidemill model run`: rows as JSON lines through a bare ONNX file.
 
-use std::fs::File;
 use std::io;
-use std::io::BufRead;
-use std::io::BufReader;
 use std::io::BufWriter;
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
@@ -19,6 +16,7 @@ use tidemill_onnx::json::write;
 use tidemill_onnx::session::Session;
 use tidemill_onnx::session::worker::Worker;
 
+use crate::app::model::lines;
 use crate::app::model::options;
 use crate::cli::EngineArgs;
 use crate::cli::Exit;
@@ -42,20 +40,13 @@ pub fn run(args: &ModelRunArgs) -> anyhow::Result<Exit> {
     let session = load(&args.model, &args.engine)?;
     let mut worker = session.worker()?;
     let names: Vec<String> = session.outputs.iter().map(|p| p.name.clone()).collect();
-    let rows: Box<dyn BufRead> = if args.rows.as_os_str() == "-" {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(BufReader::new(File::open(&args.rows).with_context(|| args.rows.display().to_string())?))
-    };
     let mut out = BufWriter::new(io::stdout().lock());
     let mut waiting: Vec<Row> = vec![];
     let mut done = 0;
-    for (i, line) in rows.lines().enumerate() {
-        let line = line.with_context(|| args.rows.display().to_string())?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        waiting.push(parse::row(&session.inputs, &line).with_context(|| format!("row {}", i + 1))?);
+    for line in lines::open(&args.rows)? {
+        let (line, number) = (line?, done + waiting.len() + 1);
+        let line = str::from_utf8(&line).with_context(|| format!("row {number}"))?;
+        waiting.push(parse::row(&session.inputs, line).with_context(|| format!("row {number}"))?);
         if waiting.len() == args.batch as usize {
             done += flush(&mut worker, &mut waiting, &names, done, &mut out)?;
         }
