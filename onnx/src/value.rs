@@ -77,6 +77,17 @@ impl Value {
         matches!(self, Value::Absent)
     }
 
+    /// Numbers or texts in it.
+    pub fn elements(&self) -> usize {
+        match self {
+            Value::Absent => 0,
+            Value::Tensor(t) => t.len(),
+            Value::Sequence(all) => all.iter().map(Value::elements).sum(),
+            Value::Map(map) => map.values.len(),
+            Value::Table(table) => table.values.len(),
+        }
+    }
+
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
         match self {

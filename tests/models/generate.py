@@ -45,7 +45,7 @@ if __name__ == "__main__" and os.environ.get("PYTHONHASHSEED") != "0":
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE))
-FAMILIES = ["sk_trees", "sk_plain", "sk_clusters", "sk_pipelines", "sk_mixed", "sk_more", "boosters", "hand_nets", "hand_ml", "hand_text", "hand_habits", "hand_half", "hand_weights", "hand_attention", "hand_holes", "hand_ends", "quantized", "optimized"]
+FAMILIES = ["sk_trees", "sk_plain", "sk_clusters", "sk_pipelines", "sk_mixed", "sk_more", "boosters", "hand_nets", "hand_ml", "hand_text", "hand_habits", "hand_half", "hand_weights", "hand_attention", "hand_holes", "hand_ends", "hand_zeros", "quantized", "optimized"]
 
 
 def write_index(path, made, order):

@@ -42,6 +42,8 @@ pub fn row(ports: &[RowPort], line: &str) -> Result<Row, JsonError> {
 fn category(error: &serde_json::Error) -> &'static str {
     match error.classify() {
         serde_json::error::Category::Eof => "it ends too early",
+        // a class of its own in serde_json's words alone
+        _ if error.to_string().starts_with("number out of range") => "a number too large for a double",
         _ => "a syntax error",
     }
 }
@@ -154,6 +156,9 @@ fn float(json: &Json, wanted: ElementType) -> Result<f64, String> {
         Json::String(s) if s == "NaN" => Ok(f64::NAN),
         Json::String(s) if s == "Infinity" => Ok(f64::INFINITY),
         Json::String(s) if s == "-Infinity" => Ok(f64::NEG_INFINITY),
+        Json::String(_) => {
+            Err(format!(r#"expected {wanted}, found a text, and none of "NaN", "Infinity" and "-Infinity""#))
+        }
         _ => Err(format!("expected {wanted}, found {}", kind(json))),
     }
 }
@@ -163,7 +168,8 @@ fn integer<T: TryFrom<i128>>(json: &Json, wanted: ElementType) -> Result<T, Stri
         // 3.0 is a whole number too
         json.as_f64().filter(|v| v.fract() == 0.0 && v.abs() < 9e15).map(|v| v as i128)
     });
-    let number = number.ok_or_else(|| format!("expected {wanted}, found {}", kind(json)))?;
+    let found = if json.is_number() { "a number that is not whole, or too large" } else { kind(json) };
+    let number = number.ok_or_else(|| format!("expected {wanted}, found {found}"))?;
     T::try_from(number).map_err(|_| format!("a number is outside {wanted}"))
 }
 

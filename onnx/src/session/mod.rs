@@ -52,6 +52,8 @@ pub enum Feeding {
 pub enum Reason {
     /// An operator takes statistics over the batch, as dynamic quantisation does.
     Statistics,
+    /// How many results an operator makes depends on the values, so that those of a batch cannot be told apart.
+    Lengths,
     /// A trial showed that a row's result depends on the rows beside it.
     Mixes,
     /// A batch could not be run, or an output has no axis for it.
@@ -74,6 +76,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Reason::Statistics => "an operator takes statistics over the batch",
+            Reason::Lengths => "how many results an operator makes depends on the values",
             Reason::Mixes => "the rows of a batch change each other's results",
             Reason::NoBatchAxis => "an output has no axis for the rows",
             Reason::PlainInput => "an input has no axis for the rows",
@@ -109,6 +112,8 @@ pub(crate) struct Learnt {
 /// Operators whose result for a row depends on the whole batch, by their definition.
 const STATISTICS: &[&str] =
     &["DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "QAttention", "Unique"];
+/// Operators that make more or fewer results by the values of the whole batch.
+const LENGTHS: &[&str] = &["Compress", "NonMaxSuppression", "NonZero"];
 
 impl Session {
     /// Reads and loads a file, with its weights only if the engine does not read them itself.
@@ -141,9 +146,12 @@ impl Session {
     /// A session over an engine that is loaded already.
     pub fn over(engine: Arc<dyn Engine>, engine_name: EngineName, operators: BTreeMap<String, usize>) -> Session {
         let (inputs, mut declared) = rows::ports(engine.inputs());
-        let statistics = operators.keys().any(|o| STATISTICS.contains(&o.rsplit(':').next().unwrap_or(o)));
-        if statistics && declared == Feeding::Any {
+        let any_of = |names: &[&str]| operators.keys().any(|o| names.contains(&o.rsplit(':').next().unwrap_or(o)));
+        if declared == Feeding::Any && any_of(STATISTICS) {
             declared = Feeding::Single(Reason::Statistics);
+        }
+        if declared == Feeding::Any && any_of(LENGTHS) {
+            declared = Feeding::Single(Reason::Lengths);
         }
         let outputs = engine.outputs().to_vec();
         Session { engine, engine_name, inputs, outputs, operators, declared, learnt: Learnt::default() }

@@ -1,12 +1,14 @@
 //! Trials: which axis of an output is the rows, and whether a row's result depends on the rows beside it.
 //!
-//! They run on the first real rows, since made-up ones may be outside what a graph accepts (codes, texts).
+//! They run on the first real rows, since made-up ones may be outside what a graph accepts (codes, texts). Whether rows mix
+//! is asked of made-up ones as well.
 
 use crate::error::RunError;
 use crate::graph::Kind;
 use crate::session::Feeding;
 use crate::session::Reason;
 use crate::session::Session;
+use crate::session::sample;
 use crate::session::worker::RowValues;
 use crate::session::worker::Worker;
 use crate::tensor::Elements;
@@ -47,7 +49,7 @@ pub(crate) fn learn(session: &Session, worker: &mut Worker, count: usize, inputs
         }
     }
     if count > 1 && learnt.feeding.get().is_none() && session.feeding() == Feeding::Any {
-        let mixes = mixes(worker, count.min(ROWS), inputs)?;
+        let mixes = mixes(worker, count.min(ROWS), inputs)? || mixes_made_up(session, worker);
         let _ = learnt.feeding.set(if mixes { Feeding::Single(Reason::Mixes) } else { Feeding::Any });
     }
     Ok(())
@@ -142,6 +144,11 @@ fn mixes(worker: &mut Worker, count: usize, inputs: &[Value]) -> Result<bool, Ru
     Ok(mixed)
 }
 
+/// The same with made-up rows, since real ones that are all alike do not show it. Where these cannot be run, they say nothing.
+fn mixes_made_up(session: &Session, worker: &mut Worker) -> bool {
+    sample::rows(&session.inputs, ROWS, 1).is_ok_and(|rows| mixes(worker, ROWS, &rows).unwrap_or(false))
+}
+
 fn same_row(all: &RowValues, alone: &RowValues, i: usize) -> bool {
     match (all.row(i), alone.row(0)) {
         (Ok(Value::Tensor(a)), Ok(Value::Tensor(b))) => close(&a, &b),
@@ -153,7 +160,12 @@ fn same_row(all: &RowValues, alone: &RowValues, i: usize) -> bool {
 
 /// Whether two tensors agree within the tolerance; NaN agrees with NaN.
 pub fn close(a: &Tensor, b: &Tensor) -> bool {
-    let pair = |x: f64, y: f64| x == y || x.is_nan() && y.is_nan() || (x - y).abs() <= TOLERANCE * x.abs().max(1.0);
+    within(TOLERANCE, a, b)
+}
+
+/// Whether two tensors agree so far, absolutely or relatively; NaN agrees with NaN.
+pub fn within(tolerance: f64, a: &Tensor, b: &Tensor) -> bool {
+    let pair = |x: f64, y: f64| x == y || x.is_nan() && y.is_nan() || (x - y).abs() <= tolerance * x.abs().max(1.0);
     a.shape() == b.shape()
         && match (a.elements(), b.elements()) {
             (Elements::F32(x), Elements::F32(y)) => x.iter().zip(y).all(|(x, y)| pair(f64::from(*x), f64::from(*y))),

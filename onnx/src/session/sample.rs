@@ -23,6 +23,27 @@ pub fn rows(ports: &[RowPort], count: usize, seed: u64) -> Result<Vec<Value>, Op
     ports.iter().map(|port| input(port, count, &mut random)).collect()
 }
 
+/// Inputs of the same shapes with other floats, within [-2, 2); all else stays.
+///
+/// # Errors
+/// If there is no memory for them.
+pub fn like(inputs: &[Value]) -> Result<Vec<Value>, OpError> {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut floats = |len: usize| -> Vec<f64> { (0..len).map(|_| random.float()).collect() };
+    let like = |value: &Value| {
+        let Some(tensor) = value.tensor() else { return Ok(value.clone()) };
+        let (shape, len) = (tensor.shape(), tensor.len());
+        let made = match tensor.element_type() {
+            ElementType::F16 => Tensor::new(shape, floats(len).into_iter().map(f16::from_f64).collect()),
+            ElementType::F32 => Tensor::new(shape, floats(len).into_iter().map(|x| x as f32).collect()),
+            ElementType::F64 => Tensor::new(shape, floats(len)),
+            _ => return Ok(value.clone()),
+        };
+        made.map(Value::from)
+    };
+    inputs.iter().map(like).collect()
+}
+
 fn input(port: &RowPort, count: usize, random: &mut Random) -> Result<Value, OpError> {
     if !matches!(port.kind, Kind::Tensor { .. } | Kind::Unknown) {
         return Err(OpError::unsupported(format!("no rows can be made up for {}", port.kind)));

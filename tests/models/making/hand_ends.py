@@ -59,3 +59,19 @@ def recurrent():
 
     ins = ["x:f:n,4,3", "h:f:n,4", "c:f:n,4"]
     return Made(g.model("recurrent", ins, ["relu:f:n,4", "last:f:n,4", "cell:f:n,4"], 14), rows)
+
+
+@case("ends_doubles", "LogSoftmax, PRelu and Shrink of doubles", "infinities, NaN and zeros among values and slopes; results in float")
+def doubles():
+    g = Graph(4)
+    g.op("LogSoftmax", ["x"], ["log"], axis=-1)
+    g.op("PRelu", ["x", "slope"], ["sloped"])
+    g.op("Shrink", ["x"], ["shrunk"], bias=0.25, lambd=0.5)
+
+    def rows(n, rng):
+        x = (rng.normal(size=(n, 2)) * rng.choice([0.5, 4, 1e39], (n, 1))).astype(np.float64)
+        odd = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0])
+        mixed = [np.where(rng.random((n, 2)) < 0.3, rng.choice(odd, (n, 2)), v) for v in (x, rng.normal(size=(n, 2)))]
+        return {"x": mixed[0], "slope": mixed[1]}
+
+    return Made(g.model("doubles", ["x:d:n,2", "slope:d:n,2"], ["log:d:n,2", "sloped:d:n,2", "shrunk:d:n,2"], 17), rows)

@@ -82,6 +82,9 @@ impl Body {
     }
 }
 
+/// What it costs to take a sequence's entry along for one more turn, in elements.
+const ENTRY: usize = 8;
+
 thread_local! {
     /// Elements that the outermost loop of this thread and all loops inside it may still make.
     static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
@@ -91,6 +94,8 @@ thread_local! {
 pub struct Budget {
     outermost: bool,
     turns: usize,
+    /// Elements of the sequences that the last turn made: of these only what they grow by is new.
+    held: usize,
     toll: usize,
 }
 
@@ -100,7 +105,7 @@ impl Budget {
         if outermost {
             LEFT.set(Some(limits::LOOP_ELEMENTS));
         }
-        Budget { outermost, turns: 0, toll: body.toll() }
+        Budget { outermost, turns: 0, held: 0, toll: body.toll() }
     }
 
     /// Counts a turn that made `values`.
@@ -110,6 +115,11 @@ impl Budget {
     pub fn charge(&mut self, values: &[Value]) -> Result<(), OpError> {
         self.turns += 1;
         let made: usize = values.iter().filter_map(Value::tensor).map(Tensor::len).sum();
+        let sequences = || values.iter().filter(|v| v.tensor().is_none());
+        let held: usize = sequences().map(Value::elements).sum();
+        let copied: usize = sequences().map(|v| if let Value::Sequence(all) = v { ENTRY * all.len() } else { 0 }).sum();
+        let made = made + held.saturating_sub(self.held) + copied;
+        self.held = held;
         let left = LEFT.get().and_then(|left| left.checked_sub(made)?.checked_sub(self.toll));
         match left {
             Some(left) if self.turns <= limits::TURNS => {

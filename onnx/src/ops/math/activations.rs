@@ -172,7 +172,7 @@ impl Kernel for PRelu {
         widened_one(inputs, |inputs| {
             let element_type = inputs.tensor(0)?.element_type();
             number_type!(element_type, T => {
-                binary_in_place::<T>(inputs, |v, slope| if *v > T::default() { *v } else { v.times(*slope) })
+                binary_in_place::<T>(inputs, |v, slope| if *v < T::default() { v.times(*slope) } else { *v })
             }, bad!("expected numbers, found {element_type}"))
         })
     }
@@ -203,8 +203,9 @@ impl Kernel for Shrink {
 impl Shrink {
     fn all<T: Number>(&self, value: &mut Value) -> Result<(), OpError> {
         let (bias, lambd) = (f64::from(self.bias), f64::from(self.lambd));
-        // Beside a whole number onnxruntime computes in float.
-        let shifted = |v: f64, by: f64| T::from_f64(if T::WHOLE { f64::from(v as f32 + by as f32) } else { v + by });
+        // onnxruntime's result is a float for every type, its sum beside a whole number as well.
+        let shifted =
+            |v: f64, by: f64| T::from_f64(f64::from(if T::WHOLE { v as f32 + by as f32 } else { (v + by) as f32 }));
         each(writable::<T>(value)?, |v| {
             let wide = v.to_f64();
             if wide < -lambd {

@@ -144,7 +144,8 @@ pub fn softmax(row: &mut [f32]) {
 }
 
 fn double(kind: Kind, row: &mut [f64]) {
-    let max = row.iter().fold(f64::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
+    // NaN in the first place stays, as in onnxruntime
+    let Some(max) = row.iter().copied().reduce(|a, b| if b > a { b } else { a }) else { return };
     let sum = || -> f64 { row.iter().map(|v| (v - max).exp()).sum() };
     match kind {
         Kind::Hard => hard(row, 0.0, 1.0),
@@ -153,7 +154,8 @@ fn double(kind: Kind, row: &mut [f64]) {
             row.iter_mut().for_each(|v| *v = (*v - max).exp() / sum);
         }
         Kind::Log => {
-            let log = sum().ln();
+            // as in onnxruntime, where infinities and NaN make no number of the sum
+            let log = sum().max(f64::from(1e-20f32)).ln();
             row.iter_mut().for_each(|v| *v = *v - max - log);
         }
     }
